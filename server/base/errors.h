@@ -1,0 +1,125 @@
+// Every failure that a caller can see, said by name. A status made here carries its details as
+// payloads, which rpc/status turns into google.rpc details; layers below rpc never see a proto of
+// errors.
+#ifndef SLUICE_SERVER_BASE_ERRORS_H_
+#define SLUICE_SERVER_BASE_ERRORS_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+
+namespace sluice::errors {
+
+// What became of the request: the first thing a caller asks before a retry.
+enum class Executed {
+  kNo,          // certainly not applied
+  kRolledBack,  // it ran, and nothing of it remains
+  kUnknown,     // it may have been applied
+};
+
+// A reason as the catalogue lists it; docs/reference/errors.md is made from these.
+struct Reason {
+  absl::string_view name;     // UPPER_SNAKE_CASE
+  absl::string_view code;     // gRPC status code or codes
+  absl::string_view meaning;  // one sentence
+  absl::string_view remedy;   // what the caller does
+};
+
+absl::Span<const Reason> Catalogue();
+
+// What a database said about a failed statement. Empty strings are left out.
+struct SqlFailure {
+  absl::StatusCode code = absl::StatusCode::kInternal;
+  absl::string_view reason = "SQL_ERROR";
+  Executed executed = Executed::kRolledBack;
+  std::string message;  // the engine's sentence, safe to show
+  std::string sqlstate;
+  std::string hint;
+  std::string engine;       // "sqlite", "postgresql"
+  std::string engine_code;  // the engine's own code
+  std::string table;
+  std::string column;
+  std::string constraint;
+  int position = 0;  // characters from 1; 0 = not known
+};
+
+absl::Status Sql(const SqlFailure& failure);
+
+// Requests.
+absl::Status ParameterInvalid(absl::string_view field, absl::string_view description);
+// `position`: where in the SQL, in characters from 1; 0 = not known.
+absl::Status ParameterInvalidAt(absl::string_view field,
+                                absl::string_view description,
+                                int position,
+                                absl::string_view hint = "");
+absl::Status FieldNotImplemented(absl::string_view field);
+// The bytes of a request are no such message.
+absl::Status Unparsable();
+// The message of a request is larger than the server takes.
+absl::Status RequestTooLarge(int64_t limit_bytes);
+// A value or row is larger than the engine or the caller's own limit allows.
+absl::Status ValueTooLarge(absl::string_view what, int64_t limit_bytes, absl::string_view use);
+
+// Statements that are not run. `use`: what to call instead, empty if nothing.
+absl::Status StatementRefused(absl::string_view what, absl::string_view use);
+// The same where a policy forbids it, as PERMISSION_DENIED.
+absl::Status StatementForbidden(absl::string_view what, absl::string_view use);
+absl::Status TransactionControlRefused(absl::string_view verb, absl::string_view use);
+absl::Status ReadOnlyViolation(absl::string_view why);
+
+// Connections.
+absl::Status ConnectionNotFound(absl::string_view id);
+absl::Status ConnectionInvalidTarget(absl::string_view why);
+// Another process holds what only one gateway may hold.
+absl::Status ConnectionInUse(absl::string_view why);
+absl::Status DatabaseCorrupt(absl::string_view what);
+
+// grpc.health.v1 was asked about a name that it does not know.
+absl::Status HealthUnknown();
+
+// Capacity.
+absl::Status PoolExhausted(absl::string_view queue, int64_t limit);
+absl::Status PoolClosed();
+absl::Status ServerOverloaded(int64_t limit);
+absl::Status ServerDraining(Executed executed);
+absl::Status SnapshotTooOld(absl::Duration limit);
+
+// Ends that the caller or time brought about.
+absl::Status Cancelled(Executed executed);
+absl::Status DeadlineExceeded(Executed executed);
+absl::Status StreamStalled(absl::Duration limit);
+absl::Status PeerGone();
+// A fault of our own; `what` goes to the caller, so it names no value and no secret.
+absl::Status Internal(absl::string_view what);
+
+// Reading and amending a status. Keys of metadata are lower_snake_case.
+absl::Status WithMetadata(absl::Status status, absl::string_view key, absl::string_view value);
+absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
+absl::Status WithExecuted(absl::Status status, Executed executed);
+std::string ReasonOf(const absl::Status& status);
+std::string MetadataOf(const absl::Status& status, absl::string_view key);
+// True if the status promises that nothing was applied and that a retry makes sense (UNAVAILABLE,
+// executed=no).
+bool IsTransient(const absl::Status& status);
+
+// The parts of a status as rpc/status needs them; each pair is key and value, in no particular
+// order.
+struct Parts {
+  std::string reason;
+  std::vector<std::pair<std::string, std::string>> metadata;
+  std::vector<std::pair<std::string, std::string>> fields;  // path, description
+  std::vector<std::pair<std::string, std::string>> sql;     // SqlDiagnostic field, value
+  absl::Duration retry_delay = absl::ZeroDuration();        // zero = none
+};
+
+Parts PartsOf(const absl::Status& status);
+
+}  // namespace sluice::errors
+
+#endif  // SLUICE_SERVER_BASE_ERRORS_H_

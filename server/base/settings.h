@@ -1,0 +1,110 @@
+// What can be set: the values as the server uses them, and the table that says for each its key,
+// kind, limits and purpose. Flag and environment names follow from the key.
+#ifndef SLUICE_SERVER_BASE_SETTINGS_H_
+#define SLUICE_SERVER_BASE_SETTINGS_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+
+namespace sluice {
+
+// Settings: the whole configuration, checked. Made once at the start, constant afterwards.
+struct Settings {
+  std::string listen = "127.0.0.1:50051";  // or [::1]:PORT, unix:PATH; port 0: any
+  std::string admin;                       // there is no admin port yet: always empty
+  std::string data_dir = "./sluice-data";
+  std::string reflection = "auto";  // auto, on, off
+  bool monitoring = true;
+  absl::Duration command_timeout = absl::Seconds(60);
+
+  struct Database {
+    std::string url;  // empty: sluice.db in data_dir; may hold a password
+  } database;
+
+  struct Log {
+    std::string level = "info";  // debug, info, warning, error, off
+    bool sql = false;
+  } log;
+
+  struct Limits {
+    int64_t request_bytes = 16 << 20;
+    int64_t metadata_bytes = 8 << 10;
+    int64_t max_rows = 1000;
+    int64_t max_bytes = 4 << 20;
+    int64_t chunk_bytes = 256 << 10;
+    absl::Duration stream_stall = absl::Seconds(30);
+    int64_t max_calls = 1000;
+    int64_t max_streams_per_connection = 100;
+    int64_t value_depth = 32;
+  } limits;
+
+  struct Shutdown {
+    absl::Duration grace = absl::Seconds(10);
+  } shutdown;
+
+  struct Sqlite {
+    int64_t readers = 4;
+    int64_t queue = 1024;
+    absl::Duration busy_timeout = absl::Seconds(5);
+    absl::Duration max_snapshot_age = absl::Seconds(60);
+    int64_t statement_cache = 256;
+    int64_t loop_budget = 5000;  // VM steps; 0: no read runs on a loop
+  } sqlite;
+
+  struct Pool {
+    int64_t min = 0;
+    int64_t max = 10;
+    int64_t overflow = 20;
+    absl::Duration acquire_timeout = absl::Seconds(30);
+    absl::Duration recycle = absl::Seconds(3600);  // zero: never
+  } pool;
+
+  // Reflection is on by `auto` where only this machine can reach the server, which today is always.
+  bool reflection_on() const { return reflection != "off"; }
+};
+
+// How a value is written.
+enum class SettingKind {
+  kText,
+  kChoice,    // one of a few words
+  kBoolean,   // true or false; on, off, yes, no, 1, 0 outside the file
+  kInteger,   //
+  kSize,      // bytes: 512, 8KiB, 16MiB, 1GiB
+  kDuration,  // 250ms, 30s, 5m, 1h, 1h30m
+};
+
+// SettingSpec: one row of the table.
+struct SettingSpec {
+  // The field, by its type.
+  using Field = std::variant<std::string& (*)(Settings&),
+                             bool& (*)(Settings&),
+                             int64_t& (*)(Settings&),
+                             absl::Duration& (*)(Settings&)>;
+
+  absl::string_view key;  // "limits.max_rows": also its place in the file
+  SettingKind kind;
+  Field field;
+  absl::string_view description;
+  int64_t min = 0;                 // durations: milliseconds
+  int64_t max = 0;                 // 0 where the kind has no range
+  absl::string_view choices = "";  // "auto|on|off"
+  bool secret = false;             // shown without its secret part
+
+  std::string flag() const;         // "--limits-max-rows"; the database's is "--database"
+  std::string environment() const;  // "SLUICE_LIMITS_MAX_ROWS"
+};
+
+// Every setting, in the order in which they are shown.
+absl::Span<const SettingSpec> SettingSpecs();
+
+// nullptr if there is none.
+const SettingSpec* FindSetting(absl::string_view key);
+
+}  // namespace sluice
+
+#endif  // SLUICE_SERVER_BASE_SETTINGS_H_

@@ -1,0 +1,34 @@
+// Sink and Source: the ends of a stream as services see them.
+#ifndef SLUICE_SERVER_ASYNC_STREAM_H_
+#define SLUICE_SERVER_ASYNC_STREAM_H_
+
+#include <optional>
+
+#include "server/async/task.h"
+
+namespace sluice {
+
+// Takes messages. One Write at a time.
+template <class T>
+class Sink {
+ public:
+  virtual ~Sink() = default;
+
+  // Waits until the message is on its way, which is how a slow peer slows its producer. False: the
+  // peer is gone or stalled; stop producing.
+  virtual Task<bool> Write(T message) = 0;
+};
+
+// Gives messages. One Read at a time.
+template <class T>
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  // The next message, or nothing at the end of the stream (or of the peer).
+  virtual Task<std::optional<T>> Read() = 0;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_SERVER_ASYNC_STREAM_H_

@@ -1,0 +1,60 @@
+// Driver: how an engine is opened. server/db/drivers.cc lists them, a line each.
+#ifndef SLUICE_SERVER_DB_DRIVER_H_
+#define SLUICE_SERVER_DB_DRIVER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+
+#include "server/async/context.h"
+#include "server/async/task.h"
+#include "server/db/database.h"
+
+namespace sluice::db {
+
+enum class EngineKind { kSqlite, kPostgresql };
+
+// Where a database is, and how the server treats it.
+struct Target {
+  EngineKind engine = EngineKind::kSqlite;
+  std::string path;                            // SQLite: file, or ":memory:" for a private one
+  std::map<std::string, std::string> options;  // from the URL, checked by the driver
+};
+
+// The server's settings that concern SQLite.
+struct SqliteSettings {
+  int readers = 4;         // threads for reads that are not short
+  int queue_limit = 1024;  // statements that may wait, for readers and writer each
+  absl::Duration busy_timeout = absl::Seconds(5);       // wait for another process's lock
+  absl::Duration max_snapshot_age = absl::Seconds(60);  // a read that lasts longer is ended
+  int statement_cache = 256;                            // prepared statements per connection
+  int64_t loop_budget = 5000;  // VM steps a read may take on a loop; 0 = never there
+};
+
+struct DriverSettings {
+  SqliteSettings sqlite;
+  bool log_sql = false;
+};
+
+// A kind of database. `open` answers once the target proved usable; what blocks in it runs on a
+// thread of its own.
+struct Driver {
+  absl::string_view scheme;
+  EngineKind engine;
+  std::string (*library_version)();
+  Task<absl::StatusOr<std::shared_ptr<Database>>> (*open)(const Context& ctx,
+                                                          Target target,
+                                                          DriverSettings settings);
+};
+
+absl::Span<const Driver> Drivers();
+
+}  // namespace sluice::db
+
+#endif  // SLUICE_SERVER_DB_DRIVER_H_

@@ -1,0 +1,17 @@
+#include "server/db/driver.h"
+#include "server/db/sqlite/driver.h"
+
+namespace sluice::db {
+namespace {
+
+constexpr Driver kDrivers[] = {
+    {"sqlite", EngineKind::kSqlite, sqlite::LibraryVersion, sqlite::Open},
+};
+
+}  // namespace
+
+absl::Span<const Driver> Drivers() {
+  return kDrivers;
+}
+
+}  // namespace sluice::db

@@ -1,0 +1,53 @@
+// Statement: one SQL text with its parameters and limits, as a service hands it to a database.
+#ifndef SLUICE_SERVER_DB_STATEMENT_H_
+#define SLUICE_SERVER_DB_STATEMENT_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "google/protobuf/map.h"
+#include "google/protobuf/repeated_ptr_field.h"
+
+#include "sluice/v1/value.pb.h"
+
+namespace sluice::db {
+
+namespace pb = ::sluice::v1;
+using Params = google::protobuf::RepeatedPtrField<pb::Value>;
+using NamedParams = google::protobuf::Map<std::string, pb::Value>;
+
+// Borrows text and values from the request, which outlives every operation on the statement. Not an
+// aggregate: g++ 12 destroys aggregate temporaries twice when they are arguments of an awaited
+// call.
+class Statement {
+ public:
+  Statement(absl::string_view sql, const Params& params, const NamedParams& named_params)
+      : sql_(sql), params_(&params), named_params_(&named_params) {}
+
+  // A statement without parameters.
+  explicit Statement(absl::string_view sql);
+
+  absl::string_view sql() const { return sql_; }
+
+  const Params& params() const { return *params_; }
+
+  const NamedParams& named_params() const { return *named_params_; }
+
+  // Limits of a unary result; streams have none.
+  int64_t max_rows = 1000;
+  int64_t max_bytes = 4 << 20;
+  // Streams: aim at chunks of this many bytes.
+  int64_t chunk_bytes = 256 << 10;
+  // Refuse to write.
+  bool read_only = false;
+
+ private:
+  absl::string_view sql_;
+  const Params* params_;
+  const NamedParams* named_params_;
+};
+
+}  // namespace sluice::db
+
+#endif  // SLUICE_SERVER_DB_STATEMENT_H_

@@ -1,0 +1,361 @@
+#include "server/db/sqlite/connection.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include <sqlite3.h>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+#include "server/base/clock.h"
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/db/parameters.h"
+#include "server/db/sqlite/hints.h"
+#include "server/db/sqlite/limits.h"
+#include "server/db/sqlite/parameter_plan.h"
+
+namespace sluice::sqlite {
+namespace {
+
+// VM steps between two looks at the watch: some ten microseconds.
+constexpr int kPeriod = 1000;
+constexpr absl::Duration kInPlaceInterval = absl::Milliseconds(100);
+constexpr size_t kNamesForHint = 500;
+
+constexpr absl::string_view kWritingVerbs[] = {"INSERT", "UPDATE", "DELETE",  "REPLACE", "CREATE",
+                                               "DROP",   "ALTER",  "ANALYZE", "REINDEX"};
+
+bool IsWritingVerb(absl::string_view verb) {
+  return std::find(std::begin(kWritingVerbs), std::end(kWritingVerbs), verb) !=
+         std::end(kWritingVerbs);
+}
+
+// SQLite asks the authorizer about VACUUM only when it runs.
+absl::Status CheckVacuum(const db::StatementShape& shape, absl::string_view sql) {
+  if (shape.keyword != "VACUUM") return absl::OkStatus();
+  db::Lexer lexer(sql, db::Dialect::kSqlite);
+  for (db::Token token = lexer.Next(); token.kind != db::TokenKind::kEnd; token = lexer.Next()) {
+    if (token.kind == db::TokenKind::kWord && absl::EqualsIgnoreCase(token.text, "INTO")) {
+      return errors::StatementForbidden("VACUUM INTO is not run", "a backup");
+    }
+  }
+  return errors::StatementForbidden("VACUUM is not run", "");
+}
+
+// The names of the server's own tables must not come into being by any way, RENAME TO included,
+// whose new name no authorizer is told.
+absl::Status CheckNames(const Verdict& verdict, absl::string_view sql) {
+  if (!verdict.ddl || !absl::StrContains(absl::AsciiStrToLower(sql), "_sluice_")) {
+    return absl::OkStatus();
+  }
+  return errors::StatementForbidden("Names that begin with _sluice_ are the server's own",
+                                    "another name");
+}
+
+// Whether SQLite counts the parameters as the shape does.
+bool AgreeOnParameters(sqlite3_stmt* stmt, const db::ParameterList& parameters) {
+  if (!parameters.problem.ok()) return true;  // nothing is bound to them
+  int last = 0;
+  for (const db::Parameter& parameter : parameters.all) {
+    const char* const name = sqlite3_bind_parameter_name(stmt, parameter.index);
+    const bool bare = parameter.form == db::ParameterForm::kBare;
+    if (bare != (name == nullptr) || (!bare && parameter.text != name)) return false;
+    last = std::max(last, parameter.index);
+  }
+  return sqlite3_bind_parameter_count(stmt) == last;
+}
+
+}  // namespace
+
+Connection::Connection(sqlite3* db, const ConnectionOptions& options)
+    : db_(db),
+      read_only_(options.read_only),
+      cache_(static_cast<size_t>(std::max(options.statement_cache, 1))) {
+  SetPeriod(kPeriod);
+}
+
+Connection::~Connection() {
+  cache_.Clear();
+  for (const auto& [sql, stmt] : own_) sqlite3_finalize(stmt);
+  sqlite3_close(db_);
+}
+
+absl::StatusOr<Prepared*> Connection::Prepare(absl::string_view sql) {
+  if (Prepared* const cached = cache_.Find(sql)) {
+    if (cached->bound) Reset(*cached);  // it was given up before its first step
+    return cached;
+  }
+  TRY(std::unique_ptr<Prepared> prepared, Compile(sql));
+  return cache_.Insert(std::move(prepared));
+}
+
+bool Connection::Cached(absl::string_view sql) const {
+  return cache_.Contains(sql);
+}
+
+absl::StatusOr<std::unique_ptr<Prepared>> Connection::Compile(absl::string_view sql) {
+  if (sql.size() > kMaxSqlBytes) return errors::ValueTooLarge("The SQL", kMaxSqlBytes, "");
+  auto prepared = std::make_unique<Prepared>();
+  prepared->sql = std::string(sql);
+  auto plan = std::make_unique<ParameterPlan>();
+  plan->shape = db::Inspect(prepared->sql, db::Dialect::kSqlite);
+  TRY_STATUS(db::CheckAllowed(plan->shape, db::Dialect::kSqlite));
+  TRY_STATUS(CheckVacuum(plan->shape, sql));
+  TRY_STATUS(CompileInto(*prepared, plan->shape));
+  prepared->parameters = std::move(plan);
+  return prepared;
+}
+
+absl::Status Connection::CompileInto(Prepared& prepared, const db::StatementShape& shape) {
+  authorizer_.Start();
+  const char* tail = nullptr;
+  // With the terminating NUL in the length SQLite compiles the text where it stands.
+  const int code =
+      sqlite3_prepare_v3(db_, prepared.sql.c_str(), static_cast<int>(prepared.sql.size()) + 1,
+                         SQLITE_PREPARE_PERSISTENT, &prepared.stmt, &tail);
+  TRY_STATUS(authorizer_.Refusal());
+  if (code != SQLITE_OK) return Error(code, Phase::kCompiling, prepared.sql);
+  if (prepared.stmt == nullptr || !db::Inspect(tail, db::Dialect::kSqlite).empty) {
+    return errors::StatementRefused("One call runs one statement", "ExecuteBatch");
+  }
+  const Verdict& verdict = authorizer_.verdict();
+  TRY_STATUS(CheckNames(verdict, prepared.sql));
+  if (!AgreeOnParameters(prepared.stmt, shape.parameters)) {
+    return errors::Internal("SQLite reads the statement's parameters in another way");
+  }
+  const bool explains = sqlite3_stmt_isexplain(prepared.stmt) != 0;
+  // Each has cases that the other does not see: DROP … IF EXISTS of what is not there yet asks the
+  // authorizer nothing, and REINDEX without an index counts as reading.
+  prepared.writes = !explains && (verdict.writes || IsWritingVerb(shape.verb) ||
+                                  sqlite3_stmt_readonly(prepared.stmt) == 0);
+  prepared.verb = explains ? "EXPLAIN" : shape.verb;
+  prepared.memory = static_cast<int64_t>(prepared.sql.size()) +
+                    sqlite3_stmt_status(prepared.stmt, SQLITE_STMTSTATUS_MEMUSED, 0);
+  Describe(prepared);
+  return absl::OkStatus();
+}
+
+void Connection::Describe(Prepared& prepared) {
+  prepared.column_count = sqlite3_column_count(prepared.stmt);
+  prepared.has_columns = prepared.column_count > 0;
+  prepared.columns = EncodeColumns(prepared.stmt);
+  prepared.compilations = sqlite3_stmt_status(prepared.stmt, SQLITE_STMTSTATUS_REPREPARE, 0);
+}
+
+absl::Status Connection::Bind(Prepared& prepared,
+                              const db::Params& params,
+                              const db::NamedParams& named_params) {
+  TRY(const db::BoundParameters bound, db::ResolveParameters(prepared.parameters->shape, params,
+                                                             named_params, db::Dialect::kSqlite));
+  prepared.bound = true;
+  for (const db::BoundParameter& each : bound) {
+    absl::Status status = BindValue(prepared.stmt, *each.parameter, *each.value);
+    if (status.ok()) continue;
+    Reset(prepared);
+    return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Connection::Step> Connection::Advance(Prepared& prepared, Watch* watch) {
+  const bool first = !prepared.in_use;
+  if (first) Start(prepared, watch);
+  if (row_fault_ != RowFault::kNone) [[unlikely]] {
+    Reset(prepared);
+    return TakeRowFault();
+  }
+  running_.watch = watch;
+  const int code = sqlite3_step(prepared.stmt);
+  running_.watch = nullptr;
+  if (first &&
+      sqlite3_stmt_status(prepared.stmt, SQLITE_STMTSTATUS_REPREPARE, 0) != prepared.compilations) {
+    Describe(prepared);
+  }
+  if (code == SQLITE_ROW) return Step::kRow;
+  if (code == SQLITE_DONE) return Step::kDone;
+  absl::Status status = authorizer_.Refusal();
+  if (status.ok()) status = Error(code, Phase::kRunning, prepared.sql);
+  Reset(prepared);
+  return status;
+}
+
+void Connection::Start(Prepared& prepared, const Watch* watch) {
+  prepared.in_use = true;
+  row_fault_ = RowFault::kNone;
+  // Otherwise an INSERT that makes no row would show the rowid of an earlier one.
+  if (prepared.writes) sqlite3_set_last_insert_rowid(db_, 0);
+  authorizer_.Start();
+  // The engine calls the handler when the statement's own count of steps, which goes on from one
+  // execution to the next, passes a multiple of the period.
+  sqlite3_stmt_status(prepared.stmt, SQLITE_STMTSTATUS_VM_STEP, 1);
+  running_.steps = 0;
+  int period = kPeriod;
+  if (watch != nullptr && watch->budget > 0) {
+    // Divides the budget, so that it ends where it says.
+    const int64_t looks = (watch->budget + kPeriod - 1) / kPeriod;
+    period = static_cast<int>((watch->budget + looks - 1) / looks);
+  }
+  if (period != running_.period) SetPeriod(period);
+}
+
+void Connection::SetPeriod(int period) {
+  running_.period = period;
+  sqlite3_progress_handler(db_, period, &Connection::OnProgress, &running_);
+}
+
+int Connection::OnProgress(void* running_watch) {
+  auto& running = *static_cast<RunningWatch*>(running_watch);
+  running.steps += running.period;
+  Watch* const watch = running.watch;
+  if (watch == nullptr) return 0;
+  if (watch->stop.load(std::memory_order_relaxed)) {
+    watch->ended = Watch::Ended::kStopped;
+  } else if (watch->budget > 0 && running.steps >= watch->budget) {
+    watch->ended = Watch::Ended::kBudget;
+  } else if (watch->deadline != absl::InfiniteDuration() &&
+             Clock::System().Steady() >= watch->deadline) {
+    watch->ended = Watch::Ended::kDeadline;
+  } else {
+    return 0;
+  }
+  return 1;
+}
+
+void Connection::AppendRow(const Prepared& prepared,
+                           int64_t split_above,
+                           std::string& out,
+                           std::vector<int>& split) const {
+  const RowFault fault = sluice::sqlite::AppendRow(prepared.stmt, prepared.column_count, encoding_,
+                                                   split_above, out, split);
+  if (fault != RowFault::kNone) [[unlikely]]
+    row_fault_ = fault;
+}
+
+absl::Status Connection::TakeRowFault() {
+  if (std::exchange(row_fault_, RowFault::kNone) == RowFault::kTooLarge) {
+    return errors::ValueTooLarge("A row of the result", kMaxRowBytes, "StreamQuery");
+  }
+  Failure failure;
+  failure.code = SQLITE_NOMEM;
+  return ToStatus(failure);
+}
+
+absl::string_view Connection::SplitBytes(const Prepared& prepared, int column) const {
+  return ColumnBytes(prepared.stmt, column, encoding_);
+}
+
+void Connection::Reset(Prepared& prepared) {
+  sqlite3_reset(prepared.stmt);
+  sqlite3_clear_bindings(prepared.stmt);
+  prepared.in_use = false;
+  prepared.bound = false;
+}
+
+absl::StatusOr<sqlite3_stmt*> Connection::Own(absl::string_view sql) {
+  const auto found = own_.find(sql);
+  if (found != own_.end()) return found->second;
+  sqlite3_stmt* stmt = nullptr;
+  const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &stmt, nullptr);
+  if (code != SQLITE_OK) return Error(code, Phase::kCompiling, "");
+  own_.emplace(sql, stmt);
+  return stmt;
+}
+
+absl::Status Connection::Run(const char* sql) {
+  const Authorizer::Suspension suspension(authorizer_);
+  if (absl::StartsWith(sql, "BEGIN")) {
+    TRY_STATUS(CheckInPlace());
+  }
+  TRY(sqlite3_stmt* const stmt, Own(sql));
+  int code = SQLITE_ROW;
+  while (code == SQLITE_ROW) code = sqlite3_step(stmt);
+  absl::Status status;
+  if (code != SQLITE_DONE) status = Error(code, Phase::kRunning, "");
+  sqlite3_reset(stmt);
+  return status;
+}
+
+// With a write-ahead log the engine itself goes on writing to a file that has lost its name.
+absl::Status Connection::CheckInPlace() {
+  const absl::Duration now = Clock::System().Steady();
+  if (read_only_ && now - checked_in_place_ < kInPlaceInterval) return absl::OkStatus();
+  int moved = 0;
+  sqlite3_file_control(db_, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved != 0) {
+    Failure failure;
+    failure.code = SQLITE_READONLY_DBMOVED;
+    return ToStatus(failure);
+  }
+  checked_in_place_ = now;
+  return absl::OkStatus();
+}
+
+int64_t Connection::Changes() const {
+  return sqlite3_changes64(db_);
+}
+
+int64_t Connection::LastInsertRowid() const {
+  return sqlite3_last_insert_rowid(db_);
+}
+
+bool Connection::InTransaction() const {
+  return sqlite3_get_autocommit(db_) == 0;
+}
+
+absl::StatusOr<int64_t> Connection::DatabaseSize() {
+  const Authorizer::Suspension suspension(authorizer_);
+  int64_t size = 1;
+  for (const char* const sql : {"PRAGMA page_count", "PRAGMA page_size"}) {
+    TRY(sqlite3_stmt* const stmt, Own(sql));
+    const int code = sqlite3_step(stmt);
+    if (code == SQLITE_ROW) size *= sqlite3_column_int64(stmt, 0);
+    absl::Status status;
+    if (code != SQLITE_ROW) status = Error(code, Phase::kRunning, "");
+    sqlite3_reset(stmt);
+    if (!status.ok()) return status;
+  }
+  return size;
+}
+
+void Connection::Interrupt() {
+  sqlite3_interrupt(db_);
+}
+
+absl::Status Connection::Error(int code, Phase phase, absl::string_view sql) {
+  // Copied first: every further call on the connection may write over it.
+  const std::string message = sqlite3_errmsg(db_);
+  Failure failure;
+  failure.code = code;
+  failure.phase = phase;
+  failure.message = message;
+  failure.sql = sql;
+  failure.offset = sqlite3_error_offset(db_);
+  failure.read_only = read_only_;
+  if ((code & 0xFF) == SQLITE_ERROR && phase == Phase::kCompiling) {
+    if (failure.offset < 0) failure.offset = FindOffset(message, sql);
+    std::vector<std::string> tables;
+    if (!MissingTable(message).empty()) tables = TableNames();
+    failure.hint = HintFor(message, sql, failure.offset, tables);
+  }
+  return ToStatus(failure);
+}
+
+std::vector<std::string> Connection::TableNames() {
+  const Authorizer::Suspension suspension(authorizer_);
+  std::vector<std::string> names;
+  const auto stmt = Own("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view')");
+  if (!stmt.ok()) return names;
+  while (names.size() < kNamesForHint && sqlite3_step(*stmt) == SQLITE_ROW) {
+    const auto* const name = reinterpret_cast<const char*>(sqlite3_column_text(*stmt, 0));
+    if (name != nullptr && !IsReservedName(name)) names.emplace_back(name);
+  }
+  sqlite3_reset(*stmt);
+  return names;
+}
+
+}  // namespace sluice::sqlite

@@ -1,0 +1,91 @@
+// Database: one SQLite file and everything that runs on it.
+#ifndef SLUICE_SERVER_DB_SQLITE_DATABASE_H_
+#define SLUICE_SERVER_DB_SQLITE_DATABASE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+
+#include "server/async/completion.h"
+#include "server/db/database.h"
+#include "server/db/sqlite/cursor.h"
+#include "server/db/sqlite/database_file.h"
+#include "server/db/sqlite/file_lock.h"
+#include "server/db/sqlite/location.h"
+#include "server/db/sqlite/loop_reader.h"
+#include "server/db/sqlite/readers.h"
+#include "server/db/sqlite/writer.h"
+
+namespace sluice::sqlite {
+
+// Where each statement goes: short reads run on the executor that asks, other reads on the readers,
+// writes on the writer. Shared by everyone whose target is this file; any executor.
+class Database final : public db::Database, public std::enable_shared_from_this<Database> {
+ public:
+  Database(Location location, const FileOptions& options, const db::SqliteSettings& settings);
+  ~Database() override;
+
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  // Opens the file, if nobody did yet, and answers how that went.
+  Task<absl::Status> Opened();
+
+  Task<absl::StatusOr<db::Rows>> Execute(const Context& ctx, db::Statement statement) override;
+  Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Open(const Context& ctx,
+                                                         db::Statement statement) override;
+  Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override;
+  db::DatabaseLoad Load() const override;
+  void Close() override;
+
+  const FileOptions& options() const { return file_.options(); }
+
+  // Close has begun.
+  bool closing() const { return closing_.load(std::memory_order_acquire); }
+
+ private:
+  enum class Phase { kNew, kOpening, kOpen, kFailed, kClosed };
+
+  // Why nothing can be run now; OK if it can.
+  absl::Status Usable(const Context& ctx);
+  // This executor's side of the database.
+  LoopSide& Side();
+  LoopSide& FindSide(Executor& executor) ABSL_LOCKS_EXCLUDED(mu_);
+
+  Task<absl::StatusOr<db::Rows>> ExecuteElsewhere(const Context& ctx,
+                                                  const db::Statement& statement);
+  Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> OpenSpool(const Context& ctx,
+                                                              const db::Statement& statement);
+  absl::Status MayWrite(const db::Statement& statement) const;
+
+  void BeginOpening(Completion<absl::Status> done) ABSL_LOCKS_EXCLUDED(mu_);
+  void EndOpening(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+
+  const uint64_t serial_;  // never used twice in a process
+  const std::string name_;
+  std::unique_ptr<PrivateFolder> folder_;  // after the start, Close only
+  DatabaseFile file_;
+  std::unique_ptr<FileLock> lock_;  // writer's thread, then Close
+  Readers readers_;
+  Writer writer_;
+  Cursors cursors_;
+  std::atomic<bool> closing_{false};
+
+  absl::Mutex close_mu_;  // held by the one that closes
+  absl::Mutex mu_;
+  Phase phase_ ABSL_GUARDED_BY(mu_) = Phase::kNew;
+  absl::Status open_failure_ ABSL_GUARDED_BY(mu_);
+  std::vector<Completion<absl::Status>> opening_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<Executor*, std::shared_ptr<LoopSide>> sides_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace sluice::sqlite
+
+#endif  // SLUICE_SERVER_DB_SQLITE_DATABASE_H_

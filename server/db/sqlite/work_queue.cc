@@ -1,0 +1,181 @@
+#include "server/db/sqlite/work_queue.h"
+
+#include <utility>
+
+#include "server/base/errors.h"
+
+namespace sluice::sqlite {
+
+void WorkLink::Unlink() {
+  previous->next = next;
+  next->previous = previous;
+  previous = nullptr;
+  next = nullptr;
+}
+
+void Work::Interrupt() {
+  watch_.stop.store(true, std::memory_order_relaxed);
+  Connection* const connection = interruptible_.load(std::memory_order_acquire);
+  if (connection != nullptr) connection->Interrupt();
+}
+
+WorkList::WorkList() {
+  root_.previous = &root_;
+  root_.next = &root_;
+}
+
+WorkList::WorkList(WorkList&& other) noexcept : WorkList() {
+  Append(other);
+}
+
+void WorkList::PushBack(Work& work) {
+  WorkLink& link = work;
+  link.previous = root_.previous;
+  link.next = &root_;
+  root_.previous->next = &link;
+  root_.previous = &link;
+}
+
+Work* WorkList::Front() {
+  return empty() ? nullptr : static_cast<Work*>(root_.next);
+}
+
+Work* WorkList::PopFront() {
+  Work* const work = Front();
+  if (work != nullptr) static_cast<WorkLink*>(work)->Unlink();
+  return work;
+}
+
+void WorkList::Append(WorkList& other) {
+  if (other.empty()) return;
+  WorkLink* const first = other.root_.next;
+  WorkLink* const last = other.root_.previous;
+  other.root_.next = &other.root_;
+  other.root_.previous = &other.root_;
+  first->previous = root_.previous;
+  last->next = &root_;
+  root_.previous->next = first;
+  root_.previous = last;
+}
+
+absl::Status WorkQueue::Reserve() {
+  if (closed()) return errors::PoolClosed();
+  if (waiting_.fetch_add(1, std::memory_order_relaxed) >= limit_) {
+    Unreserve();
+    return errors::PoolExhausted(name_, limit_);
+  }
+  return absl::OkStatus();
+}
+
+void WorkQueue::Unreserve() {
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void WorkQueue::Push(WorkList works) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!closed()) {
+      works.ForEach([](Work& work) { work.place_ = Work::Place::kWaiting; });
+      list_.Append(works);
+      // A thread that takes work wakes the next one if there is more.
+      if (idle_ > 0) arrived_.Signal();
+      return;
+    }
+  }
+  while (Work* const work = works.PopFront()) {
+    Unreserve();
+    work->Refuse(errors::PoolClosed());
+  }
+}
+
+void WorkQueue::PushOwn(Work& work) {
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  WorkList one;
+  one.PushBack(work);
+  Push(std::move(one));
+}
+
+WorkQueue::Cancelled WorkQueue::Cancel(Work& work) {
+  absl::MutexLock lock(&mu_);
+  switch (work.place_) {
+    case Work::Place::kWaiting:
+      work.Unlink();
+      work.place_ = Work::Place::kElsewhere;
+      Unreserve();
+      return Cancelled::kRemoved;
+    case Work::Place::kRunning:
+      // Under the lock, which Finish takes too: the interrupt can meet no later statement.
+      work.Interrupt();
+      return Cancelled::kInterrupted;
+    case Work::Place::kElsewhere:
+      break;
+  }
+  return Cancelled::kElsewhere;
+}
+
+void WorkQueue::Close() {
+  WorkList refused;
+  {
+    absl::MutexLock lock(&mu_);
+    closed_.store(true, std::memory_order_release);
+    list_.ForEach([](Work& work) { work.place_ = Work::Place::kElsewhere; });
+    refused.Append(list_);
+    on_threads_.ForEach([](Work& work) { work.Interrupt(); });
+    arrived_.SignalAll();
+  }
+  while (Work* const work = refused.PopFront()) {
+    Unreserve();
+    work->Refuse(errors::PoolClosed());
+  }
+}
+
+int WorkQueue::Take(WorkList& taken, int most) {
+  absl::MutexLock lock(&mu_);
+  while (list_.empty() && !closed()) {
+    ++idle_;
+    arrived_.Wait(&mu_);
+    --idle_;
+  }
+  if (closed()) return 0;
+  int count = 0;
+  for (bool more = true; more; ++count) {
+    Work* const work = list_.PopFront();
+    taken.PushBack(*work);
+    more = count + 1 < most && work->short_read() && !list_.empty() && list_.Front()->short_read();
+  }
+  if (!list_.empty() && idle_ > 0) arrived_.Signal();
+  return count;
+}
+
+Work* WorkQueue::Begin(WorkList& taken) {
+  WorkList refused;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!closed()) {
+      Work* const work = taken.PopFront();
+      if (work == nullptr) return nullptr;
+      work->place_ = Work::Place::kRunning;
+      on_threads_.PushBack(*work);
+      Unreserve();
+      running_.fetch_add(1, std::memory_order_relaxed);
+      return work;
+    }
+    taken.ForEach([](Work& work) { work.place_ = Work::Place::kElsewhere; });
+    refused.Append(taken);
+  }
+  while (Work* const work = refused.PopFront()) {
+    Unreserve();
+    work->Refuse(errors::PoolClosed());
+  }
+  return nullptr;
+}
+
+void WorkQueue::Finish(Work& work) {
+  absl::MutexLock lock(&mu_);
+  work.Unlink();
+  work.place_ = Work::Place::kElsewhere;
+  work.interruptible_.store(nullptr, std::memory_order_relaxed);
+  running_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+}  // namespace sluice::sqlite

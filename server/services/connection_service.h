@@ -1,0 +1,39 @@
+// ConnectionService: what connections there are, and whether they answer.
+#ifndef SLUICE_SERVER_SERVICES_CONNECTION_SERVICE_H_
+#define SLUICE_SERVER_SERVICES_CONNECTION_SERVICE_H_
+
+#include "absl/status/statusor.h"
+
+#include "server/async/context.h"
+#include "server/async/task.h"
+#include "server/base/clock.h"
+#include "server/core/connections.h"
+#include "sluice/v1/connection.pb.h"
+
+namespace sluice::services {
+
+namespace pb = ::sluice::v1;
+
+// Owned by the app, which outlives every call; constant, so any executor.
+class ConnectionService {
+ public:
+  ConnectionService(core::Connections& connections, const Clock& clock)
+      : connections_(connections), clock_(clock) {}
+
+  Task<absl::StatusOr<pb::GetConnectionResponse>> GetConnection(
+      const Context& ctx, const pb::GetConnectionRequest& request);
+
+  Task<absl::StatusOr<pb::ListConnectionsResponse>> ListConnections(
+      const Context& ctx, const pb::ListConnectionsRequest& request);
+
+  Task<absl::StatusOr<pb::TestConnectionResponse>> TestConnection(
+      const Context& ctx, const pb::TestConnectionRequest& request);
+
+ private:
+  core::Connections& connections_;
+  const Clock& clock_;
+};
+
+}  // namespace sluice::services
+
+#endif  // SLUICE_SERVER_SERVICES_CONNECTION_SERVICE_H_

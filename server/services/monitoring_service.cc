@@ -1,0 +1,86 @@
+#include "server/services/monitoring_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/base/status.h"
+#include "server/core/health.h"
+#include "server/services/engine.h"
+#include "server/services/protobuf_time.h"
+
+namespace sluice::services {
+namespace {
+
+pb::HealthState StateOf(core::HealthState state) {
+  switch (state) {
+    case core::HealthState::kHealthy:
+      return pb::HEALTH_STATE_HEALTHY;
+    case core::HealthState::kDegraded:
+      return pb::HEALTH_STATE_DEGRADED;
+    case core::HealthState::kUnhealthy:
+      return pb::HEALTH_STATE_UNHEALTHY;
+  }
+  return pb::HEALTH_STATE_UNSPECIFIED;
+}
+
+void Show(const core::ConnectionHealth& health, pb::ConnectionHealth& message) {
+  message.set_handle(health.handle);
+  message.set_name(health.name);
+  message.set_state(StateOf(health.state));
+  message.set_message(health.message);
+  SetDuration(health.response_time, *message.mutable_response_time());
+  message.set_database_name(health.info.database_name);
+  message.set_size_bytes(health.info.size_bytes);
+  message.set_server_version(health.info.server_version);
+  message.set_score(health.score());
+  message.set_active(health.load.active);
+  message.set_queued(health.load.queued);
+  message.set_queue_limit(health.load.queue_limit);
+}
+
+}  // namespace
+
+Task<absl::StatusOr<pb::GetServerInfoResponse>> MonitoringService::GetServerInfo(
+    const Context& /*ctx*/, const pb::GetServerInfoRequest& /*request*/) {
+  pb::GetServerInfoResponse response;
+  response.set_version(facts_.version);
+  response.set_grpc_version(facts_.grpc_version);
+  SetTimestamp(facts_.start_time, *response.mutable_start_time());
+  SetDuration(clock_.Steady() - facts_.start_steady, *response.mutable_uptime());
+  for (const ServerFacts::Engine& engine : facts_.engines) {
+    pb::EngineInfo& info = *response.add_engines();
+    info.set_engine(EngineOf(engine.kind));
+    info.set_library_version(engine.library_version);
+  }
+  *response.mutable_limits() = facts_.limits;
+  response.set_calls_in_flight(counters_.in_flight());
+  response.set_calls_shed(counters_.shed());
+  co_return response;
+}
+
+Task<absl::StatusOr<pb::GetHealthResponse>> MonitoringService::GetHealth(
+    const Context& ctx, const pb::GetHealthRequest& request) {
+  std::vector<core::Connections::EntryPtr> entries;
+  if (request.connection_id().empty()) {
+    entries = connections_.List();
+  } else {
+    CO_TRY(auto entry, connections_.Find(ctx, request.connection_id()));
+    entries.push_back(std::move(entry));
+  }
+  const std::vector<core::ConnectionHealth> checks =
+      co_await core::CheckAll(ctx, std::move(entries));
+
+  pb::GetHealthResponse response;
+  auto worst = core::HealthState::kHealthy;  // a server without connections is well
+  double scores = 0;
+  for (const core::ConnectionHealth& check : checks) {
+    worst = std::max(worst, check.state);
+    scores += check.score();
+    Show(check, *response.add_connections());
+  }
+  response.set_state(counters_.draining() ? pb::HEALTH_STATE_DRAINING : StateOf(worst));
+  response.set_score(checks.empty() ? 1 : scores / static_cast<double>(checks.size()));
+  co_return response;
+}
+
+}  // namespace sluice::services

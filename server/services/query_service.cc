@@ -1,0 +1,172 @@
+#include "server/services/query_service.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/db/database.h"
+#include "server/services/echo.h"
+#include "server/services/protobuf_time.h"
+#include "server/services/validation.h"
+
+namespace sluice::services {
+namespace {
+
+// Drivers encode rows under these numbers without knowing the messages.
+static_assert(pb::QueryResponse::kColumnsFieldNumber == db::kColumnsField);
+static_assert(pb::QueryResponse::kRowsFieldNumber == db::kRowsField);
+static_assert(pb::StreamQueryResponse::kColumnsFieldNumber == db::kColumnsField);
+static_assert(pb::StreamQueryResponse::kRowsFieldNumber == db::kRowsField);
+static_assert(pb::StreamQueryResponse::kPartFieldNumber == db::kPartField);
+
+// The closing facts, which both responses have.
+template <class Response>
+void SetFacts(db::Rows& rows, absl::Duration elapsed, Response& head) {
+  head.set_rows_affected(rows.rows_affected);
+  head.set_last_insert_rowid(rows.last_insert_rowid);
+  head.set_command_tag(std::move(rows.command_tag));
+  SetDuration(elapsed, *head.mutable_elapsed());
+}
+
+}  // namespace
+
+struct QueryService::Stream {
+  absl::Duration begun;  // on the steady clock
+  std::unique_ptr<db::Cursor> cursor;
+  db::Rows piece;        // the next to send
+  bool started = false;  // the first message is out
+  int64_t rows_sent = 0;
+};
+
+absl::StatusOr<db::Statement> QueryService::StatementOf(
+    const pb::QueryRequest& request, const core::Connections::Entry& connection) const {
+  TRY_STATUS(CheckRequest(request, options_.value_depth));
+  db::Statement statement(request.sql(), request.params(), request.named_params());
+  TRY(statement.max_rows,
+      LimitOf("max_rows", request.max_rows(), options_.default_max_rows, options_.max_max_rows));
+  TRY(statement.max_bytes, LimitOf("max_bytes", request.max_bytes(), options_.default_max_bytes,
+                                   options_.max_max_bytes));
+  statement.read_only = request.read_only() || connection.read_only;
+  return statement;
+}
+
+absl::StatusOr<db::Statement> QueryService::StatementOf(
+    const pb::StreamQueryRequest& request, const core::Connections::Entry& connection) const {
+  TRY_STATUS(CheckRequest(request, options_.value_depth));
+  db::Statement statement(request.sql(), request.params(), request.named_params());
+  TRY(statement.chunk_bytes, ChunkBytesOf(request.chunk_bytes(), options_.chunk_bytes));
+  statement.read_only = request.read_only() || connection.read_only;
+  return statement;
+}
+
+Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Query(
+    const Context& ctx, const pb::QueryRequest& request) {
+  const absl::Duration begun = clock_.Steady();
+  CO_TRY(const auto connection, connections_.Find(ctx, request.connection_id()));
+  CO_TRY(const db::Statement statement, StatementOf(request, *connection));
+  CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
+  absl::StatusOr<db::Rows> rows = co_await Execute(ctx, *connection->database, statement, policy);
+  const absl::Duration elapsed = clock_.Steady() - begun;
+  if (options_.log_sql) {
+    const Outcome outcome{rows.status(), rows.ok() ? rows->count : 0, elapsed};
+    EchoStatement(ctx, *connection, request.sql(), request.labels(), outcome);
+  }
+  if (!rows.ok()) co_return std::move(rows).status();
+
+  QueryReply reply;
+  SetFacts(*rows, elapsed, reply.head);
+  reply.head.set_has_columns(rows->has_columns);
+  reply.head.set_truncated(rows->truncated);
+  reply.body = std::move(rows->wire);
+  co_return reply;
+}
+
+Task<absl::StatusOr<db::Rows>> QueryService::Execute(const Context& ctx,
+                                                     db::Database& database,
+                                                     db::Statement statement,
+                                                     RetryPolicy policy) {
+  Retry retry(policy, clock_);
+  for (;;) {
+    absl::StatusOr<db::Rows> rows = co_await database.Execute(ctx, statement);
+    if (rows.ok()) co_return rows;
+    absl::Status failure = co_await retry.Next(ctx, rows.status());
+    if (!failure.ok()) co_return failure;
+  }
+}
+
+Task<absl::Status> QueryService::StreamQuery(const Context& ctx,
+                                             const pb::StreamQueryRequest& request,
+                                             Sink<StreamReply>& sink) {
+  Stream stream;
+  stream.begun = clock_.Steady();
+  CO_TRY(const auto connection, connections_.Find(ctx, request.connection_id()));
+  CO_TRY(const db::Statement statement, StatementOf(request, *connection));
+  CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
+  absl::Status status = co_await Open(ctx, *connection->database, statement, policy, stream);
+  if (status.ok()) status = co_await Pump(ctx, stream, sink);
+  if (!status.ok() && stream.rows_sent > 0) {
+    status = errors::WithMetadata(std::move(status), "rows_sent", absl::StrCat(stream.rows_sent));
+  }
+  if (options_.log_sql) {
+    const Outcome outcome{status, stream.rows_sent, clock_.Steady() - stream.begun};
+    EchoStatement(ctx, *connection, request.sql(), request.labels(), outcome);
+  }
+  co_return status;
+}
+
+// Until the first piece is there, nothing was sent, and what was not applied may be tried again.
+Task<absl::Status> QueryService::Open(const Context& ctx,
+                                      db::Database& database,
+                                      db::Statement statement,
+                                      RetryPolicy policy,
+                                      Stream& stream) {
+  Retry retry(policy, clock_);
+  for (;;) {
+    absl::Status status = co_await TryOpen(ctx, database, statement, stream);
+    if (status.ok()) co_return status;
+    status = co_await retry.Next(ctx, std::move(status));
+    if (!status.ok()) co_return status;
+  }
+}
+
+// A cursor that fails is gone before the pause, and with it what it held.
+Task<absl::Status> QueryService::TryOpen(const Context& ctx,
+                                         db::Database& database,
+                                         db::Statement statement,
+                                         Stream& stream) {
+  CO_TRY(auto cursor, co_await database.Open(ctx, statement));
+  CO_TRY(stream.piece, co_await cursor->Next(ctx));
+  stream.cursor = std::move(cursor);
+  co_return absl::OkStatus();
+}
+
+// A slow peer slows its statement: the next piece is asked for once this one is on its way.
+Task<absl::Status> QueryService::Pump(const Context& ctx, Stream& stream, Sink<StreamReply>& sink) {
+  for (;;) {
+    db::Rows& piece = stream.piece;
+    const bool last = piece.end;
+    const int64_t count = piece.count;
+    StreamReply reply;
+    if (!std::exchange(stream.started, true)) reply.head.set_has_columns(piece.has_columns);
+    if (count > 0) reply.head.set_row_offset(stream.rows_sent);
+    if (last) {
+      reply.head.set_last(true);
+      reply.head.set_row_count(stream.rows_sent + count);
+      SetFacts(piece, clock_.Steady() - stream.begun, reply.head);
+    }
+    reply.body = std::move(piece.wire);
+    const bool alive = co_await sink.Write(std::move(reply));
+    if (!alive) co_return errors::PeerGone();
+    stream.rows_sent += count;
+    if (last) co_return absl::OkStatus();
+
+    absl::StatusOr<db::Rows> next = co_await stream.cursor->Next(ctx);
+    if (!next.ok()) co_return std::move(next).status();
+    stream.piece = *std::move(next);
+  }
+}
+
+}  // namespace sluice::services

@@ -1,0 +1,86 @@
+// QueryService: one call runs one statement, once, and answers its result whole or piece by piece.
+#ifndef SLUICE_SERVER_SERVICES_QUERY_SERVICE_H_
+#define SLUICE_SERVER_SERVICES_QUERY_SERVICE_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "server/async/context.h"
+#include "server/async/reply.h"
+#include "server/async/stream.h"
+#include "server/async/task.h"
+#include "server/base/clock.h"
+#include "server/core/connections.h"
+#include "server/db/rows.h"
+#include "server/db/statement.h"
+#include "server/services/retry.h"
+#include "sluice/v1/query.pb.h"
+
+namespace sluice::services {
+
+namespace pb = ::sluice::v1;
+
+// The server's settings that concern queries.
+struct QueryOptions {
+  int64_t default_max_rows = 1000;
+  int64_t max_max_rows = 1'000'000;
+  int64_t default_max_bytes = 4 << 20;
+  int64_t max_max_bytes = 64 << 20;
+  int64_t chunk_bytes = 256 << 10;  // of a stream: the default and the most
+  int value_depth = 32;
+  bool log_sql = false;
+};
+
+// Owned by the app, which outlives every call; constant, so any executor.
+class QueryService {
+ public:
+  QueryService(core::Connections& connections, QueryOptions options, const Clock& clock)
+      : connections_(connections), options_(options), clock_(clock) {}
+
+  // The reply's body is what the driver encoded: columns and rows; its head is all the rest.
+  Task<absl::StatusOr<Reply<pb::QueryResponse>>> Query(const Context& ctx,
+                                                       const pb::QueryRequest& request);
+
+  Task<absl::Status> StreamQuery(const Context& ctx,
+                                 const pb::StreamQueryRequest& request,
+                                 Sink<Reply<pb::StreamQueryResponse>>& sink);
+
+ private:
+  using QueryReply = Reply<pb::QueryResponse>;
+  using StreamReply = Reply<pb::StreamQueryResponse>;
+
+  // The statement of a request that is in order, with its limits.
+  absl::StatusOr<db::Statement> StatementOf(const pb::QueryRequest& request,
+                                            const core::Connections::Entry& connection) const;
+  absl::StatusOr<db::Statement> StatementOf(const pb::StreamQueryRequest& request,
+                                            const core::Connections::Entry& connection) const;
+
+  Task<absl::StatusOr<db::Rows>> Execute(const Context& ctx,
+                                         db::Database& database,
+                                         db::Statement statement,
+                                         RetryPolicy policy);
+
+  // A stream between its first piece and its end.
+  struct Stream;
+  Task<absl::Status> Open(const Context& ctx,
+                          db::Database& database,
+                          db::Statement statement,
+                          RetryPolicy policy,
+                          Stream& stream);
+  Task<absl::Status> TryOpen(const Context& ctx,
+                             db::Database& database,
+                             db::Statement statement,
+                             Stream& stream);
+  Task<absl::Status> Pump(const Context& ctx, Stream& stream, Sink<StreamReply>& sink);
+
+  core::Connections& connections_;
+  const QueryOptions options_;
+  const Clock& clock_;
+};
+
+}  // namespace sluice::services
+
+#endif  // SLUICE_SERVER_SERVICES_QUERY_SERVICE_H_

@@ -1,0 +1,64 @@
+// App: the server as a whole. Builds every layer in order and takes them down in reverse; the only
+// place that knows all of them.
+#ifndef SLUICE_SERVER_APP_H_
+#define SLUICE_SERVER_APP_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+
+#include "server/base/config.h"
+#include "server/base/file_lock.h"
+#include "server/core/connections.h"
+#include "server/core/health.h"
+#include "server/rpc/server.h"
+#include "server/services/connection_service.h"
+#include "server/services/monitoring_service.h"
+#include "server/services/query_service.h"
+
+namespace sluice {
+
+// Owned by main, on whose thread Start and Shutdown run.
+class App {
+ public:
+  explicit App(const Settings& settings);
+  ~App();
+
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  // Opens the default database and serves. An error is one line for the terminal.
+  absl::Status Start();
+
+  // Where it listens, with the real port.
+  const std::string& address() const;
+
+  // Answers every call in flight honestly, within the grace period or sooner if hurried, then takes
+  // everything down.
+  void Shutdown();
+  // Cuts the grace short. Any thread, while Shutdown runs.
+  void Hurry();
+
+ private:
+  // What MonitoringService tells of the process.
+  class Counters;
+
+  absl::Status PrepareDataDir();
+  absl::Status OpenDefaultDatabase();
+  void StartServices();
+
+  const Settings settings_;  // constant after construction
+  std::unique_ptr<FileLock> data_lock_;
+  core::Connections connections_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<Counters> counters_;
+  std::unique_ptr<services::QueryService> query_;
+  std::unique_ptr<services::ConnectionService> connection_;
+  std::unique_ptr<services::MonitoringService> monitoring_;
+  std::unique_ptr<core::HealthMonitor> health_monitor_;
+};
+
+}  // namespace sluice
+
+#endif  // SLUICE_SERVER_APP_H_

@@ -1,0 +1,60 @@
+// Loop: a thread with a completion queue. Every call lives on one loop from its acceptance to its
+// end.
+#ifndef SLUICE_SERVER_RPC_LOOP_H_
+#define SLUICE_SERVER_RPC_LOOP_H_
+
+#include <memory>
+#include <thread>
+
+#include "grpcpp/alarm.h"
+#include "grpcpp/completion_queue.h"
+
+#include "server/async/executor.h"
+#include "server/rpc/tag.h"
+
+namespace sluice::rpc {
+
+// Owned by the Server. Only code that cannot wait runs here.
+class Loop final : public Executor {
+ public:
+  explicit Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue);
+  ~Loop() override;
+
+  void Start();
+  // Ends the thread. No operation may be outstanding, and nobody may post any more.
+  void Stop();
+
+  grpc::ServerCompletionQueue* queue() const { return queue_.get(); }
+
+ private:
+  struct WakeTag final : Tag {
+    explicit WakeTag(Loop& owner) : loop(owner) {}
+
+    void Complete(bool ok) override;
+
+    Loop& loop;
+  };
+
+  struct StopJob final : Job {
+    explicit StopJob(Loop& owner)
+        : Job([](Job* job) { static_cast<StopJob*>(job)->loop.stopping_ = true; }), loop(owner) {}
+
+    Loop& loop;
+  };
+
+  void Wake() override;
+  void Run();
+
+  const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  // One alarm serves all wake-ups: the inbox asks for the next one only after its jobs were taken,
+  // and they are taken only after the alarm's tag came out of the queue.
+  grpc::Alarm alarm_;
+  WakeTag wake_tag_;
+  StopJob stop_job_;
+  bool stopping_ = false;  // own thread
+  std::thread thread_;
+};
+
+}  // namespace sluice::rpc
+
+#endif  // SLUICE_SERVER_RPC_LOOP_H_

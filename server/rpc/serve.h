@@ -1,0 +1,284 @@
+// Serve: the four kinds of method, each an accept loop that begins a coroutine per call. All of it
+// runs on one loop's thread. The order that gRPC demands is kept here and nowhere else: done tag
+// before request, one read and one write at a time, nothing after Finish, no frame freed before
+// both its last tag and the done tag.
+#ifndef SLUICE_SERVER_RPC_SERVE_H_
+#define SLUICE_SERVER_RPC_SERVE_H_
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "grpcpp/support/async_stream.h"
+#include "grpcpp/support/async_unary_call.h"
+
+#include "server/async/stream.h"
+#include "server/base/errors.h"
+#include "server/rpc/call.h"
+#include "server/rpc/wire.h"
+
+namespace sluice::rpc {
+
+using RawWriter = grpc::ServerAsyncWriter<grpc::ByteBuffer>;
+using RawReader = grpc::ServerAsyncReader<grpc::ByteBuffer, grpc::ByteBuffer>;
+using RawStream = grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer>;
+using RawResponder = grpc::ServerAsyncResponseWriter<grpc::ByteBuffer>;
+
+// What an accept loop needs of the server. Lives on one loop.
+struct Acceptor {
+  Loop& loop;
+  LiveCalls& live;
+  Calls& calls;
+  const bool& accepting;  // false: the queue may be shut any time now, request nothing
+};
+
+// Resets the call's stream with CANCELLED and STREAM_STALLED.
+void ResetStalled(Call& call);
+
+// RpcSink: the writing end of a stream.
+template <class Message, class Stream>
+class RpcSink final : public Sink<Message> {
+ public:
+  RpcSink(Call& call, Stream& stream) : call_(call), stream_(stream), stall_(call) {}
+
+  Task<bool> Write(Message message) override {
+    if (dead_) co_return false;
+    const grpc::ByteBuffer buffer = Serialize(std::move(message));
+    call_.loop().StartTimer(stall_, call_.method().stall_limit);
+    const bool ok = co_await Operation([&](void* tag) { stream_.Write(buffer, tag); });
+    call_.loop().CancelTimer(stall_);
+    dead_ = !ok;
+    co_return ok;
+  }
+
+ private:
+  // Ends a call whose peer takes nothing: its window is shut, so only a reset gets through.
+  struct StallTimer : Timer {
+    explicit StallTimer(Call& owner)
+        : Timer([](Timer* timer) {
+            Call& stalled = static_cast<StallTimer*>(timer)->call;
+            stalled.scope().Stop(StopCause::kStalled);
+            ResetStalled(stalled);
+          }),
+          call(owner) {}
+
+    Call& call;
+  };
+
+  Call& call_;
+  Stream& stream_;
+  StallTimer stall_;
+  bool dead_ = false;
+};
+
+// RpcSource: the reading end of a stream.
+template <class Message, class Stream>
+class RpcSource final : public Source<Message> {
+ public:
+  explicit RpcSource(Stream& stream) : stream_(stream) {}
+
+  Task<std::optional<Message>> Read() override {
+    grpc::ByteBuffer buffer;
+    const bool ok = co_await Operation([&](void* tag) { stream_.Read(&buffer, tag); });
+    std::optional<Message> message;
+    if (!ok) co_return message;
+    if (!Parse(buffer, message.emplace())) {
+      unparsable_ = true;
+      message.reset();
+    }
+    co_return message;
+  }
+
+  // The stream ended because a message could not be read.
+  bool unparsable() const { return unparsable_; }
+
+ private:
+  Stream& stream_;
+  bool unparsable_ = false;
+};
+
+// A stalled or lost call says so, whatever the handler made of its failed write.
+inline absl::Status Outcome(const Call& call, absl::Status status) {
+  if (!status.ok() && call.cause() == StopCause::kStalled)
+    return errors::StreamStalled(call.method().stall_limit);
+  return status;
+}
+
+// Handler: (const Context&, const Request&) → Task<absl::StatusOr<M or Reply<M>>>.
+template <class Request, class Handler>
+struct UnaryMethod {
+  struct State {
+    State(Acceptor& acceptor, const MethodOptions& method)
+        : call(acceptor.loop, acceptor.live, acceptor.calls, method), responder(&call.context) {}
+
+    Call call;
+    grpc::ByteBuffer payload;
+    RawResponder responder;
+  };
+
+  template <class Service>
+  static void Accept(Service& service,
+                     auto request_call,
+                     State& state,
+                     grpc::ServerCompletionQueue* queue,
+                     void* tag) {
+    (service.*request_call)(&state.call.context, &state.payload, &state.responder, queue, queue,
+                            tag);
+  }
+
+  static Task<void> Run(std::unique_ptr<State> state, const Handler& handler) {
+    absl::Status status = state->call.Begin();
+    grpc::ByteBuffer reply;
+    Request request;
+    if (status.ok() && !Parse(state->payload, request)) status = errors::Unparsable();
+    state->payload.Clear();
+    if (status.ok()) {
+      auto result = co_await handler(state->call.ctx(), request);
+      status = result.status();
+      if (status.ok()) reply = Serialize(*std::move(result));
+    }
+    const grpc::Status sent = state->call.Finish(status);
+    co_await Operation([&](void* tag) {
+      if (sent.ok()) {
+        state->responder.Finish(reply, sent, tag);
+      } else {
+        state->responder.FinishWithError(sent, tag);
+      }
+    });
+    co_await state->call.End();
+  }
+};
+
+// Handler: (const Context&, const Request&, Sink<Response>&) → Task<absl::Status>.
+template <class Request, class Response, class Handler>
+struct ServerStreamMethod {
+  struct State {
+    State(Acceptor& acceptor, const MethodOptions& method)
+        : call(acceptor.loop, acceptor.live, acceptor.calls, method), writer(&call.context) {}
+
+    Call call;
+    grpc::ByteBuffer payload;
+    RawWriter writer;
+  };
+
+  template <class Service>
+  static void Accept(Service& service,
+                     auto request_call,
+                     State& state,
+                     grpc::ServerCompletionQueue* queue,
+                     void* tag) {
+    (service.*request_call)(&state.call.context, &state.payload, &state.writer, queue, queue, tag);
+  }
+
+  static Task<void> Run(std::unique_ptr<State> state, const Handler& handler) {
+    absl::Status status = state->call.Begin();
+    Request request;
+    if (status.ok() && !Parse(state->payload, request)) status = errors::Unparsable();
+    state->payload.Clear();
+    if (status.ok()) {
+      RpcSink<Response, RawWriter> sink(state->call, state->writer);
+      status = co_await handler(state->call.ctx(), request, sink);
+    }
+    const grpc::Status sent = state->call.Finish(Outcome(state->call, std::move(status)));
+    co_await Operation([&](void* tag) { state->writer.Finish(sent, tag); });
+    co_await state->call.End();
+  }
+};
+
+// Handler: (const Context&, Source<Request>&) → Task<absl::StatusOr<M or Reply<M>>>.
+template <class Request, class Handler>
+struct ClientStreamMethod {
+  struct State {
+    State(Acceptor& acceptor, const MethodOptions& method)
+        : call(acceptor.loop, acceptor.live, acceptor.calls, method), reader(&call.context) {}
+
+    Call call;
+    RawReader reader;
+  };
+
+  template <class Service>
+  static void Accept(Service& service,
+                     auto request_call,
+                     State& state,
+                     grpc::ServerCompletionQueue* queue,
+                     void* tag) {
+    (service.*request_call)(&state.call.context, &state.reader, queue, queue, tag);
+  }
+
+  static Task<void> Run(std::unique_ptr<State> state, const Handler& handler) {
+    absl::Status status = state->call.Begin();
+    grpc::ByteBuffer reply;
+    if (status.ok()) {
+      RpcSource<Request, RawReader> source(state->reader);
+      auto result = co_await handler(state->call.ctx(), source);
+      status = source.unparsable() ? errors::Unparsable() : result.status();
+      if (status.ok()) reply = Serialize(*std::move(result));
+    }
+    const grpc::Status sent = state->call.Finish(status);
+    co_await Operation([&](void* tag) {
+      if (sent.ok()) {
+        state->reader.Finish(reply, sent, tag);
+      } else {
+        state->reader.FinishWithError(sent, tag);
+      }
+    });
+    co_await state->call.End();
+  }
+};
+
+// Handler: (const Context&, Source<Request>&, Sink<Response>&) → Task<absl::Status>.
+template <class Request, class Response, class Handler>
+struct BidirectionalMethod {
+  struct State {
+    State(Acceptor& acceptor, const MethodOptions& method)
+        : call(acceptor.loop, acceptor.live, acceptor.calls, method), stream(&call.context) {}
+
+    Call call;
+    RawStream stream;
+  };
+
+  template <class Service>
+  static void Accept(Service& service,
+                     auto request_call,
+                     State& state,
+                     grpc::ServerCompletionQueue* queue,
+                     void* tag) {
+    (service.*request_call)(&state.call.context, &state.stream, queue, queue, tag);
+  }
+
+  static Task<void> Run(std::unique_ptr<State> state, const Handler& handler) {
+    absl::Status status = state->call.Begin();
+    if (status.ok()) {
+      RpcSource<Request, RawStream> source(state->stream);
+      RpcSink<Response, RawStream> sink(state->call, state->stream);
+      status = co_await handler(state->call.ctx(), source, sink);
+      if (source.unparsable()) status = errors::Unparsable();
+    }
+    const grpc::Status sent = state->call.Finish(Outcome(state->call, std::move(status)));
+    co_await Operation([&](void* tag) { state->stream.Finish(sent, tag); });
+    co_await state->call.End();
+  }
+};
+
+// Accepts one call after another, until the server shuts down. One of these is one armed request.
+template <class Method, class Service, class RequestCall, class Handler>
+Task<void> AcceptCalls(Acceptor& acceptor,
+                       const MethodOptions& method,
+                       Service& service,
+                       RequestCall request_call,
+                       const Handler& handler) {
+  while (acceptor.accepting) {
+    auto state = std::make_unique<typename Method::State>(acceptor, method);
+    const bool accepted = co_await Operation([&](void* tag) {
+      Method::Accept(service, request_call, *state, acceptor.loop.queue(), tag);
+    });
+    if (!accepted) co_return;  // shut down; the done tag of a call that never was never comes
+    Spawn(Method::Run(std::move(state), handler));
+  }
+}
+
+}  // namespace sluice::rpc
+
+#endif  // SLUICE_SERVER_RPC_SERVE_H_

@@ -1,0 +1,1 @@
+SELECT $1::int, :a::text, a::b(c) FROM t

@@ -1,0 +1,1 @@
+SELECT '🦥' AS été, ? FROM t

@@ -1,0 +1,1 @@
+EXPLAIN (ANALYZE, FORMAT JSON) SELECT a[1:2], a[:n], E'\'' FROM t

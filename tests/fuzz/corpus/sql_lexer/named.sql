@@ -1,0 +1,1 @@
+UPDATE t SET b = :b, c = @c WHERE a = $a OR b = :b

@@ -1,0 +1,1 @@
+SELECT 'a''b', x'00ff', "t".[a], `b` FROM "t" WHERE b = ';' /* ; */ ;

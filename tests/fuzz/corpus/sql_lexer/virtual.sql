@@ -1,0 +1,1 @@
+CREATE VIRTUAL TABLE x USING fts5(a, tokenize = ':b ?1', content=$c)

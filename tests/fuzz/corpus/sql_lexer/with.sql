@@ -1,0 +1,1 @@
+WITH x(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x WHERE n < :m) INSERT INTO t SELECT n, n || '-', n * 1.5 FROM x

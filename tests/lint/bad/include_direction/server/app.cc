@@ -1,0 +1,4 @@
+#include "server/app.h"
+#include "server/rpc/server.h"
+#include "client/client.h"            // bad: arrow
+#include <grpcpp/server.h>            // bad: owner

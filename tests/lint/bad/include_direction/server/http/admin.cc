@@ -1,0 +1,1 @@
+#include "server/services/query.h"    // bad: arrow

@@ -1,0 +1,2 @@
+#include "server/app.h"
+#include "server/rpc/server.h"        // bad: arrow

@@ -1,0 +1,3 @@
+int Add(int a, int b) {
+  return a + b;
+}

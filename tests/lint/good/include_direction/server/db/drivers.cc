@@ -1,0 +1,2 @@
+#include "server/db/drivers.h"
+#include "server/db/sqlite/driver.h"

@@ -1,0 +1,2 @@
+#include "server/db/sqlite/connection.h"
+#include "server/async/inbox.h"

@@ -1,0 +1,2 @@
+#include "server/app.h"
+#include "server/base/config.h"

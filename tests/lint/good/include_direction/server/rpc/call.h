@@ -1,0 +1,3 @@
+#include <grpcpp/grpcpp.h>
+#include "google/rpc/status.pb.h"
+#include "server/async/stream.h"

@@ -1,0 +1,2 @@
+# shellcheck shell=bash
+list_packages() { echo "$1"; }

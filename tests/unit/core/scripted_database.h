@@ -1,0 +1,180 @@
+// What tests of core and services stand on where the rule under test is about a database that
+// fails, hangs or takes its time: when, not what, it answers. SQL is tested on a real database.
+#ifndef SLUICE_TESTS_UNIT_CORE_SCRIPTED_DATABASE_H_
+#define SLUICE_TESTS_UNIT_CORE_SCRIPTED_DATABASE_H_
+
+#include <algorithm>
+#include <cstdlib>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+
+#include "server/async/context.h"
+#include "server/async/manual_executor.h"
+#include "server/async/sleep.h"
+#include "server/async/task.h"
+#include "server/base/clock.h"
+#include "server/base/errors.h"
+#include "server/core/connections.h"
+#include "server/db/database.h"
+
+namespace sluice::core {
+
+// StoppedClock: time passes when the test says so.
+class StoppedClock final : public Clock {
+ public:
+  absl::Time Now() const override { return start_ + steady_; }
+
+  absl::Duration Steady() const override { return steady_; }
+
+  void Advance(absl::Duration duration) { steady_ += duration; }
+
+ private:
+  const absl::Time start_ = absl::FromUnixSeconds(1'800'000'000);
+  absl::Duration steady_ = absl::Hours(1);
+};
+
+// Runs coroutines on a clock that stands still while anything can happen, so no test waits.
+class Timeline {
+ public:
+  template <class T>
+  T Run(Task<T> task) {
+    std::optional<T> result;
+    executor_.Start(Store(std::move(task), result));
+    for (int step = 0; !result.has_value(); ++step) {
+      executor_.RunUntilIdle();
+      if (result.has_value()) break;
+      clock_.Advance(kStep);
+      if (absl::Milliseconds(10) * step > absl::Minutes(10)) {
+        ADD_FAILURE() << "the task did not end within ten minutes of its own time";
+        std::abort();  // its frame cannot be destroyed
+      }
+    }
+    return *std::move(result);
+  }
+
+  // Moves on, running what comes due on the way.
+  void Pass(absl::Duration duration) {
+    executor_.RunUntilIdle();
+    for (; duration > absl::ZeroDuration(); duration -= kStep) {
+      clock_.Advance(std::min(duration, kStep));
+      executor_.RunUntilIdle();
+    }
+  }
+
+  StoppedClock& clock() { return clock_; }
+
+  ManualExecutor& executor() { return executor_; }
+
+ private:
+  static constexpr absl::Duration kStep = absl::Milliseconds(10);
+
+  template <class T>
+  static Task<void> Store(Task<T> task, std::optional<T>& result) {
+    result.emplace(co_await task);
+  }
+
+  StoppedClock clock_;
+  ManualExecutor executor_{clock_};
+};
+
+// ScriptedDatabase: fails as often, and takes as long, as its test asks.
+class ScriptedDatabase final : public db::Database {
+ public:
+  // One answer: after a while, an error or rows. A stopped call gets its own error at once.
+  struct Answer {
+    absl::StatusOr<db::Rows> rows = db::Rows{};
+    absl::Duration delay = absl::ZeroDuration();
+  };
+
+  // To Execute, Open and Next alike; what is not scripted is an empty end.
+  std::deque<Answer> answers;
+  // To Inspect.
+  absl::StatusOr<db::DatabaseInfo> info = db::DatabaseInfo{"3.40.1", "test.db", 4096};
+  absl::Duration inspect_delay = absl::ZeroDuration();
+  db::DatabaseLoad load;
+
+  // What was seen.
+  std::vector<db::Statement> executed;
+  std::vector<db::Statement> opened;
+  int cursors_open = 0;
+  int times_closed = 0;
+  absl::Time inspect_deadline;
+
+  Task<absl::StatusOr<db::Rows>> Execute(const Context& ctx, db::Statement statement) override {
+    executed.push_back(statement);
+    absl::StatusOr<db::Rows> rows = co_await Next(ctx);
+    co_return rows;
+  }
+
+  Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Open(const Context& /*ctx*/,
+                                                         db::Statement statement) override {
+    opened.push_back(statement);
+    std::unique_ptr<db::Cursor> cursor = std::make_unique<ScriptedCursor>(*this);
+    co_return cursor;
+  }
+
+  Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override {
+    inspect_deadline = ctx.deadline;
+    const bool elapsed = co_await SleepFor(ctx, inspect_delay);
+    if (!elapsed) co_return ctx.Stopped(errors::Executed::kNo);
+    co_return info;
+  }
+
+  db::DatabaseLoad Load() const override { return load; }
+
+  void Close() override { ++times_closed; }
+
+ private:
+  class ScriptedCursor final : public db::Cursor {
+   public:
+    explicit ScriptedCursor(ScriptedDatabase& database) : database_(database) {
+      ++database_.cursors_open;
+    }
+
+    ~ScriptedCursor() override { --database_.cursors_open; }
+
+    Task<absl::StatusOr<db::Rows>> Next(const Context& ctx) override { return database_.Next(ctx); }
+
+   private:
+    ScriptedDatabase& database_;
+  };
+
+  Task<absl::StatusOr<db::Rows>> Next(const Context& ctx) {
+    Answer answer;
+    answer.rows->end = true;
+    if (!answers.empty()) {
+      answer = std::move(answers.front());
+      answers.pop_front();
+    }
+    const bool elapsed = co_await SleepFor(ctx, answer.delay);
+    if (!elapsed) co_return ctx.Stopped(errors::Executed::kNo);
+    co_return std::move(answer.rows);
+  }
+};
+
+// An entry whose handle follows from its id.
+inline Connections::Entry EntryOf(std::string id,
+                                  std::string name,
+                                  std::shared_ptr<db::Database> database) {
+  Connections::Entry entry;
+  entry.handle = "h_" + id;
+  entry.id = std::move(id);
+  entry.name = std::move(name);
+  entry.target = "/data/" + entry.name;
+  entry.created = absl::FromUnixMillis(1'700'000'000'250);
+  entry.database = std::move(database);
+  return entry;
+}
+
+}  // namespace sluice::core
+
+#endif  // SLUICE_TESTS_UNIT_CORE_SCRIPTED_DATABASE_H_

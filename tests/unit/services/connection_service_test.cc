@@ -1,0 +1,157 @@
+#include "server/services/connection_service.h"
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "server/base/errors.h"
+#include "tests/unit/core/scripted_database.h"
+#include "tests/unit/services/support.h"
+
+namespace sluice::services {
+namespace {
+
+using ::testing::ElementsAre;
+
+class ConnectionServiceTest : public ::testing::Test {
+ protected:
+  ConnectionServiceTest() {
+    core::Connections::Entry entry = core::EntryOf("default", "main", database_);
+    entry.read_only = true;
+    EXPECT_TRUE(connections_.Add(std::move(entry)).ok());
+  }
+
+  void AddMany(int count) {
+    for (int i = 0; i < count; ++i) {
+      const std::string id = absl::StrCat("c", i);
+      EXPECT_TRUE(connections_.Add(core::EntryOf(id, "many", database_)).ok());
+    }
+  }
+
+  absl::StatusOr<pb::ListConnectionsResponse> List(int page_size, std::string page_token) {
+    pb::ListConnectionsRequest request;
+    request.set_page_size(page_size);
+    request.set_page_token(std::move(page_token));
+    return timeline_.Run(service_.ListConnections(ctx_, request));
+  }
+
+  core::Timeline timeline_;
+  std::shared_ptr<core::ScriptedDatabase> database_ = std::make_shared<core::ScriptedDatabase>();
+  core::Connections connections_;
+  ConnectionService service_{connections_, timeline_.clock()};
+  Context ctx_;
+};
+
+TEST_F(ConnectionServiceTest, ShowsAConnectionWithoutItsId) {
+  pb::GetConnectionRequest request;
+  request.set_connection_id("default");
+  const auto response = timeline_.Run(service_.GetConnection(ctx_, request));
+  ASSERT_TRUE(response.ok()) << response.status();
+  const pb::Connection& connection = response->connection();
+  EXPECT_EQ(connection.handle(), "h_default");
+  EXPECT_EQ(connection.name(), "main");
+  EXPECT_EQ(connection.engine(), pb::ENGINE_SQLITE);
+  EXPECT_EQ(connection.target(), "/data/main");
+  EXPECT_TRUE(connection.read_only());
+  EXPECT_EQ(connection.create_time().seconds(), 1'700'000'000);
+  EXPECT_EQ(connection.create_time().nanos(), 250'000'000);
+}
+
+TEST_F(ConnectionServiceTest, EveryMethodRefusesNoIdAndAnUnknownOne) {
+  pb::GetConnectionRequest get;
+  pb::TestConnectionRequest test;
+  EXPECT_EQ(InvalidField(timeline_.Run(service_.GetConnection(ctx_, get)).status()),
+            "connection_id");
+  EXPECT_EQ(InvalidField(timeline_.Run(service_.TestConnection(ctx_, test)).status()),
+            "connection_id");
+  get.set_connection_id("nobody");
+  test.set_connection_id("nobody");
+  EXPECT_TRUE(absl::IsNotFound(timeline_.Run(service_.GetConnection(ctx_, get)).status()));
+  EXPECT_TRUE(absl::IsNotFound(timeline_.Run(service_.TestConnection(ctx_, test)).status()));
+}
+
+TEST_F(ConnectionServiceTest, AShortListIsOnePage) {
+  const auto response = List(0, "");
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->connections_size(), 1);
+  EXPECT_EQ(response->page().total_size(), 1);
+  EXPECT_EQ(response->page().next_page_token(), "");
+}
+
+TEST_F(ConnectionServiceTest, PagesTogetherShowEachConnectionOnce) {
+  AddMany(24);
+  std::multiset<std::string> seen;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto response = List(10, token);
+    ASSERT_TRUE(response.ok()) << response.status();
+    EXPECT_EQ(response->page().total_size(), 25);
+    for (const auto& connection : response->connections()) seen.insert(connection.handle());
+    token = response->page().next_page_token();
+    ++pages;
+  } while (!token.empty() && pages < 10);
+  EXPECT_EQ(pages, 3);
+  EXPECT_EQ(seen.size(), 25U);
+  EXPECT_EQ(std::set<std::string>(seen.begin(), seen.end()).size(), 25U);
+}
+
+TEST_F(ConnectionServiceTest, APageThatEndsTheListHasNoToken) {
+  AddMany(9);
+  const auto response = List(10, "");
+  ASSERT_TRUE(response.ok());
+  EXPECT_EQ(response->connections_size(), 10);
+  EXPECT_EQ(response->page().next_page_token(), "");
+}
+
+TEST_F(ConnectionServiceTest, ATokenStaysGoodWhenConnectionsCome) {
+  AddMany(3);  // main, many × 3
+  const auto first = List(2, "");
+  ASSERT_TRUE(first.ok());
+  ASSERT_TRUE(connections_.Add(core::EntryOf("a", "before all", database_)).ok());
+  const auto second = List(10, first->page().next_page_token());
+  ASSERT_TRUE(second.ok()) << second.status();
+  ASSERT_EQ(second->connections_size(), 2);
+  EXPECT_EQ(second->connections(0).handle(), "h_c1");
+  EXPECT_EQ(second->connections(1).handle(), "h_c2");
+}
+
+TEST_F(ConnectionServiceTest, APageSizeIsDefaultedCoercedOrRefused) {
+  AddMany(600);
+  EXPECT_EQ(List(0, "")->connections_size(), 50);
+  EXPECT_EQ(List(501, "")->connections_size(), 500);
+  EXPECT_EQ(InvalidField(List(-1, "").status()), "page_size");
+}
+
+TEST_F(ConnectionServiceTest, AForeignPageTokenIsRefused) {
+  EXPECT_EQ(InvalidField(List(0, "made-up").status()), "page_token");
+}
+
+TEST_F(ConnectionServiceTest, ATestTellsWhatTheDatabaseSaysAndHowLongItTook) {
+  database_->inspect_delay = absl::Milliseconds(1250);
+  pb::TestConnectionRequest request;
+  request.set_connection_id("default");
+  const auto response = timeline_.Run(service_.TestConnection(ctx_, request));
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->response_time().seconds(), 1);
+  EXPECT_EQ(response->response_time().nanos(), 250'000'000);
+  EXPECT_EQ(response->engine(), pb::ENGINE_SQLITE);
+  EXPECT_EQ(response->server_version(), "3.40.1");
+  EXPECT_EQ(response->database_name(), "test.db");
+  EXPECT_EQ(response->size_bytes(), 4096);
+}
+
+TEST_F(ConnectionServiceTest, ATestAnswersTheDatabasesOwnError) {
+  database_->info = errors::DatabaseCorrupt("The file is damaged.");
+  pb::TestConnectionRequest request;
+  request.set_connection_id("default");
+  const absl::Status status = timeline_.Run(service_.TestConnection(ctx_, request)).status();
+  EXPECT_EQ(errors::ReasonOf(status), "DATABASE_CORRUPT");
+}
+
+}  // namespace
+}  // namespace sluice::services

@@ -1,0 +1,158 @@
+"""The cases of bench/run. Each answers ratio name → (value, goal)."""
+
+import json
+import statistics
+import subprocess
+import time
+
+from harness import ALL_SQL, POINT_SQL, BenchError, Missing, end_beside, scan_sql
+
+
+def pluck(results, key):
+    return [result[key] for result in results]
+
+
+def check_same_linking(sluiced, echo):
+    if sluiced.links_grpc_dynamically() != echo.links_grpc_dynamically():
+        raise BenchError("sluiced and sluice_echo link gRPC in different ways")
+
+
+def point_vs_echo(bench):
+    """Point reads, 32 in flight over 4 connections: what the gateway costs beyond gRPC itself."""
+    sluiced, echo = bench.sluiced(), bench.echo()
+    check_same_linking(sluiced, echo)
+    load = {"concurrency": 32, "channels": 4}
+    results = bench.interleave({
+        "sluiced": lambda: bench.load(sluiced, **load),
+        "echo": lambda: bench.load(echo, **load),
+    })
+    speed, cpu = {}, {}
+    for name, runs in results.items():
+        speed[name] = bench.row("point, 32 in flight", f"{name} calls", pluck(runs, "calls_per_s"), "/s", 0)
+        cpu[name] = bench.row("", f"{name} CPU", pluck(runs, "cpu_us_per_call"), "µs/call", 2)
+        bench.row("", f"{name} p50", pluck(runs, "p50_us"), "µs", 0)
+        bench.row("", f"{name} p99", pluck(runs, "p99_us"), "µs", 0)
+        bench.row("", f"{name} p99.9", pluck(runs, "p999_us"), "µs", 0)
+    bench.stop(sluiced, echo)
+    return {"sqlite_point_vs_echo": (speed["sluiced"] / speed["echo"], ">=0.85"),
+            "sqlite_cpu_vs_echo": (cpu["sluiced"] / cpu["echo"], "<=1.25")}
+
+
+def lone_p50_vs_echo(bench):
+    """One call at a time: the latency that the gateway adds."""
+    sluiced, echo = bench.sluiced(), bench.echo()
+    check_same_linking(sluiced, echo)
+    load = {"concurrency": 1, "channels": 1}
+    results = bench.interleave({
+        "sluiced": lambda: bench.load(sluiced, **load),
+        "echo": lambda: bench.load(echo, **load),
+    })
+    p50 = {name: bench.row("point, 1 in flight", f"{name} p50", pluck(runs, "p50_us"), "µs", 1)
+           for name, runs in results.items()}
+    for name, runs in results.items():
+        bench.row("", f"{name} p99", pluck(runs, "p99_us"), "µs", 1)
+    bench.stop(sluiced, echo)
+    return {"sqlite_lone_p50_vs_echo": (p50["sluiced"] / p50["echo"], "<=1.25")}
+
+
+def neighbour(bench):
+    """Point reads beside a scan that is always in flight, against a server with one thread for both."""
+    one_thread = {"SLUICE_SQLITE_LOOP_BUDGET": "0", "SLUICE_SQLITE_READERS": "1"}
+    sql = scan_sql(bench.database, 10)
+
+    def measure(environment):
+        # One server at a time may open the database, so each round starts its own.
+        server = bench.sluiced(environment)
+        scans = bench.beside(server, sql, "query", concurrency=1, channels=1,
+                             duration=bench.seconds + bench.warm_up, warmup=0.1)
+        reads = bench.load(server, concurrency=16, channels=4)
+        reads["scan_ms"] = end_beside(scans)["p50_us"] / 1e3
+        bench.stop(server)
+        return reads
+
+    results = bench.interleave({"as shipped": lambda: measure({}),
+                                "one reader": lambda: measure(one_thread)})
+    speed = {}
+    for name, runs in results.items():
+        speed[name] = bench.row("point, 16 in flight, beside a scan", f"{name} calls",
+                                pluck(runs, "calls_per_s"), "/s", 0)
+        bench.row("", f"{name} p99", pluck(runs, "p99_us"), "µs", 0)
+        bench.row("", f"{name} scan p50", pluck(runs, "scan_ms"), "ms", 1)
+    return {"sqlite_neighbour": (speed["as shipped"] / speed["one reader"], ">=10")}
+
+
+def stream_vs_step(bench):
+    """Rows through StreamQuery, with point reads beside it, against a bare sqlite3_step loop."""
+    server = bench.sluiced()
+    step = bench.program("sluice_step")
+    load = {"concurrency": 1, "channels": 1, "chunk_bytes": 65536}
+
+    def stream_alone():
+        return bench.load(server, ALL_SQL, "stream", **load)
+
+    def stream(reads):
+        points = bench.beside(server, POINT_SQL, "point", warmup=bench.warm_up, **reads)
+        result = bench.load(server, ALL_SQL, "stream", **load)
+        beside = end_beside(points)
+        result["beside_p99_ms"] = beside["p99_us"] / 1e3
+        result["beside_per_s"] = beside["calls_per_s"]
+        return result
+
+    def bare():
+        run = subprocess.run([step, str(bench.database), ALL_SQL, str(bench.seconds)],
+                             capture_output=True, text=True, check=True)
+        return json.loads(run.stdout)
+
+    case = "stream, 100,000 rows of 4 columns"
+    results = bench.interleave({
+        "bare": bare,
+        "paced": lambda: stream({"concurrency": 16, "channels": 1, "rate": 500}),
+        "alone": stream_alone,
+        "pressed": lambda: stream({"concurrency": 16, "channels": 4}),
+    })
+    bare_rows = bench.row(case, "bare step rows", pluck(results["bare"], "rows_per_s"), "/s", 0)
+    rows = bench.row("", "sluiced rows, beside 500 point reads/s", pluck(results["paced"], "rows_per_s"), "/s", 0)
+    bench.row("", "sluiced CPU", pluck(results["paced"], "cpu_us_per_row"), "µs/row", 3)
+    bench.row("", "p99 of those point reads (goal: at most 5)", pluck(results["paced"], "beside_p99_ms"), "ms", 2)
+    bench.row("", "sluiced rows, nothing beside", pluck(results["alone"], "rows_per_s"), "/s", 0)
+    bench.row("", "sluiced rows, beside 16 readers at full speed", pluck(results["pressed"], "rows_per_s"), "/s", 0)
+    bench.row("", "calls of those readers", pluck(results["pressed"], "beside_per_s"), "/s", 0)
+    bench.row("", "p99 of those readers", pluck(results["pressed"], "beside_p99_ms"), "ms", 2)
+    bench.stop(server)
+    return {"sqlite_stream_vs_step": (rows / bare_rows, ">=0.5")}
+
+
+def start_ms(bench):
+    """From exec to the line that says the server is ready."""
+    times = {"sluiced": [], "echo": []}
+    for _ in range(bench.starts):
+        for name, start in (("sluiced", bench.sluiced), ("echo", bench.echo)):
+            server = start()
+            times[name].append(server.start_ms)
+            bench.stop(server)
+    value = bench.row("start", "sluiced", times["sluiced"], "ms", 1)
+    bench.row("", "echo", times["echo"], "ms", 1)
+    return {"start_ms": (value, "<=40")}
+
+
+def idle_rss_mib(bench):
+    """Resident memory after one call and a second of rest."""
+    memory = {}
+    for name, start in (("sluiced", bench.sluiced), ("echo", bench.echo)):
+        server = start()
+        bench.load(server, calls=1, concurrency=1, channels=1)
+        time.sleep(1)
+        memory[name] = bench.row("" if memory else "idle", f"{name} resident", [server.rss_mib()], "MiB", 1)
+        bench.stop(server)
+    return {"idle_rss_mib": (memory["sluiced"], "<=22")}
+
+
+# Ratio names → the case that makes them.
+CASES = (
+    (("sqlite_point_vs_echo", "sqlite_cpu_vs_echo"), point_vs_echo),
+    (("sqlite_lone_p50_vs_echo",), lone_p50_vs_echo),
+    (("sqlite_neighbour",), neighbour),
+    (("sqlite_stream_vs_step",), stream_vs_step),
+    (("start_ms",), start_ms),
+    (("idle_rss_mib",), idle_rss_mib),
+)

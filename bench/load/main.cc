@@ -1,0 +1,111 @@
+// sluice_load: an asynchronous load generator for QueryService. One thread, one completion queue, a
+// fixed number of calls in flight; prints one JSON object.
+
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <google/protobuf/stubs/common.h>
+#include <grpcpp/grpcpp.h>
+#include <nlohmann/json.hpp>
+
+#include "bench/load/generator.h"
+
+namespace sluice::bench {
+namespace {
+
+double Round(double value) {
+  return std::round(value * 1000) / 1000;
+}
+
+std::chrono::nanoseconds Seconds(double seconds) {
+  return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9));
+}
+
+nlohmann::ordered_json ToJson(const LoadResult& result) {
+  const auto calls = static_cast<double>(result.calls);
+  nlohmann::ordered_json json = {
+      {"calls", result.calls},
+      {"errors", result.errors},
+      {"first_error", result.first_error},
+      {"seconds", Round(result.seconds)},
+      {"calls_per_s", Round(result.seconds > 0 ? calls / result.seconds : 0)},
+      {"p50_us", Round(result.latency.QuantileMicros(0.5))},
+      {"p99_us", Round(result.latency.QuantileMicros(0.99))},
+      {"p999_us", Round(result.latency.QuantileMicros(0.999))},
+      {"max_us", Round(result.latency.MaxMicros())},
+      {"rows", result.rows},
+      {"rows_per_s",
+       Round(result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0)},
+      {"bytes", result.bytes},
+      {"cpu_us_per_call", nullptr},
+      {"cpu_us_per_row", nullptr},
+      {"client_cpu_us_per_call", nullptr},
+  };
+  const auto server_micros = static_cast<double>(result.server_cpu_nanos) / 1e3;
+  if (result.server_cpu_nanos >= 0) {
+    if (result.calls > 0) json["cpu_us_per_call"] = Round(server_micros / calls);
+    if (result.rows > 0) {
+      json["cpu_us_per_row"] = Round(server_micros / static_cast<double>(result.rows));
+    }
+  }
+  if (result.calls > 0) {
+    json["client_cpu_us_per_call"] =
+        Round(static_cast<double>(result.client_cpu_nanos) / 1e3 / calls);
+  }
+  return json;
+}
+
+int Main(int argc, char** argv) {
+  LoadOptions options;
+  RequestOptions& request = options.request;
+  double warm_up = 1;
+  double duration = 5;
+  CLI::App app("Loads a Sluice server and prints what it measured, as one JSON object.");
+  app.set_version_flag("--version",
+                       "gRPC " + grpc::Version() + ", protobuf " +
+                           google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION));
+  app.add_option("--server", options.server, "Address, for example 127.0.0.1:50051")->required();
+  const std::map<std::string, Method> methods = {
+      {"point", Method::kPoint}, {"query", Method::kQuery}, {"stream", Method::kStream}};
+  app.add_option("--method", request.method,
+                 "point: Query by a random key; query, stream: the SQL as it stands")
+      ->transform(CLI::CheckedTransformer(methods));
+  app.add_option("--sql", request.sql, "Statement; for point it has one parameter")->required();
+  app.add_option("--connection", request.connection_id, "Connection ID")->capture_default_str();
+  app.add_option("--keys", request.keys, "point: keys are 1 to this")->check(CLI::PositiveNumber);
+  app.add_option("--seed", request.seed, "Seed of the random keys")->capture_default_str();
+  app.add_option("--chunk-bytes", request.chunk_bytes, "stream: chunk size asked for");
+  app.add_option("--concurrency", options.concurrency, "Calls in flight")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--channels", options.channels, "Connections")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--rate", options.calls_per_second,
+                 "Calls started a second; 0: as fast as it goes");
+  app.add_option("--calls", options.calls, "End after so many calls, without a warm-up");
+  app.add_option("--warmup", warm_up, "Seconds before measuring")->capture_default_str();
+  app.add_option("--duration", duration, "Seconds to measure")->capture_default_str();
+  app.add_option("--server-pid", options.server_pid, "Process whose CPU time is measured");
+  CLI11_PARSE(app, argc, argv);
+  if (request.method == Method::kPoint && request.keys == 0) {
+    std::fputs("--method point needs --keys\n", stderr);
+    return 2;
+  }
+  options.warm_up = options.calls > 0 ? std::chrono::nanoseconds(0) : Seconds(warm_up);
+  options.duration = options.calls > 0 ? std::chrono::hours(1) : Seconds(duration);
+
+  const LoadResult result = RunLoad(options);
+  std::puts(ToJson(result).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  return result.errors == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace sluice::bench
+
+int main(int argc, char** argv) {
+  return sluice::bench::Main(argc, argv);
+}

@@ -1,0 +1,59 @@
+#ifndef SLUICE_BENCH_LOAD_REQUEST_H_
+#define SLUICE_BENCH_LOAD_REQUEST_H_
+
+#include <cstdint>
+#include <string>
+
+#include <grpcpp/support/byte_buffer.h>
+
+namespace sluice::bench {
+
+// What the generator asks for.
+enum class Method {
+  kPoint,   // Query, one row by a random primary key
+  kQuery,   // Query with fixed SQL
+  kStream,  // StreamQuery with fixed SQL
+};
+
+struct RequestOptions {
+  Method method = Method::kPoint;
+  std::string connection_id = "default";
+  std::string sql;          // for kPoint it has one parameter, the key
+  uint64_t keys = 0;        // kPoint: keys are 1 … keys
+  int64_t chunk_bytes = 0;  // kStream
+  uint64_t seed = 1;
+};
+
+// Makes request messages in wire form. All but the key is serialised once; a key is appended as one
+// more field, which protobuf reads as the same message. One per generator, on its thread.
+class RequestMaker {
+ public:
+  explicit RequestMaker(const RequestOptions& options);
+
+  grpc::ByteBuffer Next();
+
+  const std::string& path() const { return path_; }
+
+ private:
+  uint64_t RandomKey();
+
+  const uint64_t keys_;  // 0: no key is appended
+  std::string path_;
+  std::string bytes_;  // the constant part, then room for the key
+  const size_t constant_size_;
+  uint64_t random_state_;
+};
+
+// What a response says about itself without being parsed: its rows are walked, not decoded.
+struct ResponseFacts {
+  bool well_formed = false;
+  uint64_t rows = 0;
+  uint64_t bytes = 0;
+  bool last = false;  // of a stream
+};
+
+ResponseFacts Inspect(grpc::ByteBuffer* response);
+
+}  // namespace sluice::bench
+
+#endif  // SLUICE_BENCH_LOAD_REQUEST_H_

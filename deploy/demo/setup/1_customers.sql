@@ -1,0 +1,5 @@
+CREATE TABLE customer (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  town TEXT NOT NULL
+)

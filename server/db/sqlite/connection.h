@@ -19,6 +19,7 @@
 #include "server/db/shape.h"
 #include "server/db/sqlite/authorizer.h"
 #include "server/db/sqlite/codec.h"
+#include "server/db/sqlite/functions.h"
 #include "server/db/sqlite/result_code.h"
 #include "server/db/sqlite/statement_cache.h"
 #include "server/db/statement.h"
@@ -140,6 +141,7 @@ class Connection {
   const bool read_only_;
   TextEncoding encoding_ = TextEncoding::kUtf8;
   Authorizer authorizer_;
+  Functions functions_;
   RunningWatch running_;
   mutable RowFault row_fault_ = RowFault::kNone;                 // of a row that is left out
   absl::Duration checked_in_place_ = -absl::InfiniteDuration();  // when, on the steady clock

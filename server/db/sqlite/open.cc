@@ -159,6 +159,7 @@ absl::Status Connection::Configure(const ConnectionOptions& options) {
   // Reads the header and the schema, so a file that is no database is known for one here.
   TRY(const std::string encoding, Pragma("PRAGMA encoding"));
   encoding_ = encoding == "UTF-8" ? TextEncoding::kUtf8 : TextEncoding::kUtf16;
+  TRY_STATUS(functions_.Register(db_));
   authorizer_.Attach(db_);
   return absl::OkStatus();
 }

@@ -1,10 +1,10 @@
 // The functions on texts: SQLite's answers, in time that grows with the text and no faster.
 #include <bitset>
-#include <cstdlib>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
 #include <sqlite3.h>
 

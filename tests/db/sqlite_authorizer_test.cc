@@ -13,6 +13,7 @@
 
 #include "server/base/errors.h"
 #include "server/db/sqlite/authorizer.h"
+#include "server/db/sqlite/policy.h"
 #include "tests/db/sqlite_session.h"
 
 namespace sluice::sqlite {

@@ -58,7 +58,7 @@ class SqliteCursor : public SqliteTest {
     });
   }
 
-  const Context ctx_;
+  const Context ctx_{};
 };
 
 TEST_F(SqliteCursor, LargeValuesComeInParts) {
@@ -147,9 +147,11 @@ TEST_F(SqliteCursor, ACursorOverAnEndlessResultCanBeGivenUpWhileItRuns) {
   db::SqliteSettings settings;
   settings.readers = 1;
   Open(settings);
+  db::Statement statement(
+      "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c");
+  statement.chunk_bytes = 4096;
   for (int i = 0; i < 20; ++i) {
-    auto cursor = OpenCursor(db::Statement(
-        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"));
+    auto cursor = OpenCursor(statement);
     ASSERT_THAT(cursor, IsOk());
     cursor->reset();
   }
@@ -299,7 +301,8 @@ TEST_F(SqliteCursor, ACursorIsReadWhereParametersAreGoneAlready) {
   for (bool end = false; !end;) {
     const auto chunk = Next(*cursor);
     ASSERT_THAT(chunk, IsOk());
-    for (const pb::Row& row : ParseChunk(*chunk).rows()) {
+    const pb::StreamQueryResponse parsed = ParseChunk(*chunk);
+    for (const pb::Row& row : parsed.rows()) {
       ASSERT_EQ(row.values(1).string_value(), "a text that is long enough to live on the heap");
     }
     rows += chunk->count;

@@ -44,7 +44,9 @@ TEST_F(SqliteFaults, Fault58_AFileThatIsMovedOrDeletedIsNotWritten) {
     EXPECT_EQ(errors::ReasonOf(status), "CONNECTION_INVALID_TARGET");
     EXPECT_EQ(errors::MetadataOf(status, "executed"), "no");
     EXPECT_EQ(std::filesystem::exists(path_), replaced);
-    if (replaced) EXPECT_EQ(std::filesystem::file_size(path_), 0u);
+    if (replaced) {
+      EXPECT_EQ(std::filesystem::file_size(path_), 0u);
+    }
     // Where it is put back, work goes on.
     std::filesystem::rename(folder_.File("elsewhere"), path_);
     EXPECT_TRUE(writer->Run("BEGIN IMMEDIATE").ok());
@@ -61,7 +63,9 @@ TEST_F(SqliteFaults, Fault58_AReaderNoticesWithinAMoment) {
   // It looks ten times a second.
   while (status.ok() && Clock::System().Steady() - begin < absl::Seconds(5)) {
     status = reader->Run("BEGIN");
-    if (status.ok()) ASSERT_TRUE(reader->Run("COMMIT").ok());
+    if (status.ok()) {
+      ASSERT_TRUE(reader->Run("COMMIT").ok());
+    }
   }
   EXPECT_EQ(errors::ReasonOf(status), "CONNECTION_INVALID_TARGET") << status;
 }
@@ -81,7 +85,9 @@ TEST_F(SqliteFaults, Fault58_AFolderThatCannotBeWrittenIsTold) {
   options.path = folder_.File("new.db");
   const absl::Status created = Connection::Open(options).status();
   std::filesystem::permissions(folder_.path(), std::filesystem::perms(0700));
-  if (superuser) ASSERT_EQ(seteuid(0), 0);
+  if (superuser) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
   for (const absl::Status& status : {writer, created}) {
     EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition) << status;
     EXPECT_EQ(errors::ReasonOf(status), "CONNECTION_INVALID_TARGET");
@@ -181,7 +187,7 @@ TEST_F(SqliteFaults, Fault60_ASnapshotThatIsBehindIsAborted) {
 }
 
 // Everything that is in the database, as far as it can be read.
-absl::Status ReadAll(Connection& connection, TestSession& session) {
+absl::Status ReadAll(TestSession& session) {
   const auto tables = session.Execute("SELECT name, sql FROM sqlite_schema");
   if (!tables.ok()) return tables.status();
   absl::Status worst;
@@ -198,7 +204,6 @@ absl::Status ReadAll(Connection& connection, TestSession& session) {
     if (!status.ok()) worst = status;
     session.Try("SELECT * FROM f WHERE f MATCH 'word OR text'", {}, &watch).IgnoreError();
   }
-  EXPECT_TRUE(connection.DatabaseSize().ok() || true);
   return worst;
 }
 
@@ -246,7 +251,7 @@ TEST_F(SqliteFaults, Fault64_ADamagedFileHarmsNobody) {
     }
     if (status.ok()) {
       TestSession session(Writer(path));
-      status = ReadAll(*session, session);
+      status = ReadAll(session);
     }
     if (!status.ok()) ++damaged;
     const bool expected = status.ok() || status.code() == StatusCode::kDataLoss ||
@@ -302,7 +307,8 @@ TEST_F(SqliteFaults, Fault66_ValuesDoNotGrowWithoutBound) {
            "SELECT replace(replace(replace(hex(zeroblob(99)), '0', hex(zeroblob(99))), '0', "
            "hex(zeroblob(99))), '0', hex(zeroblob(999)))",
            "SELECT group_concat(hex(zeroblob(1000000))) FROM "
-           "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c)",
+           "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 200) SELECT n "
+           "FROM c)",
            "SELECT quote(zeroblob(60000000))",
            "WITH RECURSIVE c(s) AS (SELECT 'x' UNION ALL SELECT s || s FROM c) SELECT max(s) FROM "
            "c",

@@ -72,6 +72,7 @@ class Call {
 class SqliteTest : public ::testing::Test {
  protected:
   ~SqliteTest() override {
+    executor_.RunUntilIdle();  // the end of its last drain
     if (database_ != nullptr) database_->Close();
   }
 

@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "server/db/sqlite/statement_book.h"
 #include "tests/db/sqlite_fixture.h"
 
 namespace sluice::test {
@@ -21,6 +22,22 @@ using absl::StatusCode;
 constexpr char kCountTo[] =
     "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < $1) "
     "SELECT count(*) FROM c";
+
+TEST(StatementBook, RemembersWhatIsInUseAndForgetsWhatThereIsNoRoomFor) {
+  using Known = sqlite::StatementBook::Known;
+  sqlite::StatementBook book;
+  EXPECT_EQ(book.Find("SELECT 0"), Known::kNothing);
+  int remembered = 0;
+  for (int i = 0; i < 200; ++i) book.Learn(absl::StrCat("SELECT ", i), Known::kFast);
+  for (int i = 0; i < 200; ++i) {
+    if (book.Find(absl::StrCat("SELECT ", i)) == Known::kFast) ++remembered;
+  }
+  EXPECT_GE(remembered, 198);
+  book.Learn("SELECT 0", Known::kSlow);
+  EXPECT_EQ(book.Find("SELECT 0"), Known::kSlow);
+  for (int i = 0; i < 100'000; ++i) book.Learn(absl::StrCat("SELECT ", i), Known::kReads);
+  EXPECT_EQ(book.Find("SELECT 99999"), Known::kReads);
+}
 
 class SqliteReaders : public SqliteTest {
  protected:

@@ -145,18 +145,6 @@ TEST(ResultCode, NamesAreTheEnginesOwn) {
   EXPECT_EQ(ResultCodeName(SQLITE_BUSY_RECOVERY), "SQLITE_BUSY");
 }
 
-TEST(ResultCode, DeviceFaultsAreTold) {
-  for (const int code :
-       {SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_READONLY_DBMOVED}) {
-    EXPECT_TRUE(IsDeviceFault(Fail(code))) << code;
-  }
-  for (const int code : {SQLITE_CONSTRAINT_UNIQUE, SQLITE_ERROR, SQLITE_NOMEM, SQLITE_TOOBIG,
-                         SQLITE_INTERRUPT, SQLITE_BUSY}) {
-    EXPECT_FALSE(IsDeviceFault(Fail(code))) << code;
-  }
-  EXPECT_FALSE(IsDeviceFault(absl::OkStatus()));
-}
-
 TEST(ResultCode, RunningStatementsDoNotQuoteValues) {
   for (const char* const message :
        {"fts5: syntax error near \"secret\"", "JSON path error near 'secret'",

@@ -186,7 +186,7 @@ TEST_F(SqliteWriter, AStreamedWriteHasALimit) {
   ASSERT_THAT(Ask("CREATE TABLE blob (b BLOB)"), IsOk());
   const db::Statement statement(
       "INSERT INTO blob (b) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x "
-      "< 80) SELECT zeroblob(1000000) FROM c RETURNING b");
+      "< 8) SELECT zeroblob(1000000) FROM c RETURNING b, b, b, b, b, b, b, b, b");
   const auto failed = ReadAll(executor_, *database_, statement);
   EXPECT_THAT(failed, Fails(StatusCode::kResourceExhausted, "VALUE_TOO_LARGE"));
   EXPECT_THAT(failed, WasExecuted("rolled_back"));
@@ -218,15 +218,13 @@ TEST_F(SqliteWriter, AFullQueueIsSaidAtOnce) {
 TEST_F(SqliteWriter, WritesHappenInTheOrderTheyCame) {
   Open();
   ASSERT_THAT(Ask("CREATE TABLE log (id INTEGER PRIMARY KEY, what INTEGER)"), IsOk());
+  constexpr char kInsert[] = "INSERT INTO log (what) VALUES ($1)";
+  ASSERT_THAT(Ask(kInsert, {Int(-1)}), IsOk());
+  ASSERT_THAT(Ask("DELETE FROM log"), IsOk());
   std::vector<std::unique_ptr<Pending>> writes;
   for (int i = 0; i < 100; ++i) {
-    const std::string sql = absl::StrCat("INSERT INTO log (what) VALUES (", i, ")");
-    MakeKnown(sql);
-  }
-  ASSERT_THAT(Ask("DELETE FROM log"), IsOk());
-  for (int i = 0; i < 100; ++i) {
-    writes.push_back(std::make_unique<Pending>(
-        executor_, *database_, absl::StrCat("INSERT INTO log (what) VALUES (", i, ")")));
+    const std::initializer_list<pb::Value> what = {Int(i)};
+    writes.push_back(std::make_unique<Pending>(executor_, *database_, kInsert, Context(), what));
   }
   for (const auto& write : writes) ASSERT_THAT(write->Wait(), IsOk());
   const auto reply = Ask("SELECT what FROM log ORDER BY id");

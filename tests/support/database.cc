@@ -136,13 +136,18 @@ pb::StreamQueryResponse ParseChunk(const db::Rows& rows) {
   return chunk;
 }
 
-Pending::Pending(ManualExecutor& executor, db::Session& session, absl::string_view sql, Context ctx)
-    : executor_(executor), sql_(sql), ctx_(std::move(ctx)) {
+Pending::Pending(ManualExecutor& executor,
+                 db::Session& session,
+                 absl::string_view sql,
+                 Context ctx,
+                 std::initializer_list<pb::Value> params)
+    : executor_(executor), sql_(sql), ctx_(std::move(ctx)), params_(MakeParams(params)) {
   executor_.Start(Run(session));
 }
 
 Task<void> Pending::Run(db::Session& session) {
-  db::Statement statement(sql_);
+  const db::NamedParams no_names;
+  db::Statement statement(sql_, params_, no_names);
   absl::StatusOr<db::Rows> rows = co_await session.Execute(ctx_, statement);
   result_.emplace(std::move(rows));
 }

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,7 +63,11 @@ pb::StreamQueryResponse ParseChunk(const db::Rows& rows);
 class Pending {
  public:
   // Starts at once. `executor` has to run for it to go on.
-  Pending(ManualExecutor& executor, db::Session& session, absl::string_view sql, Context ctx = {});
+  Pending(ManualExecutor& executor,
+          db::Session& session,
+          absl::string_view sql,
+          Context ctx = {},
+          std::initializer_list<pb::Value> params = {});
 
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;
@@ -77,6 +83,7 @@ class Pending {
   ManualExecutor& executor_;
   const std::string sql_;
   const Context ctx_;
+  const db::Params params_;
   std::optional<absl::StatusOr<db::Rows>> result_;
 };
 

@@ -72,19 +72,6 @@ class Authorizer {
   Verdict verdict_;
 };
 
-// What is decided of a function of the library, by its name in any case. One that is not known is
-// refused.
-enum class FunctionPolicy { kAllowed, kDenied, kUnknown };
-FunctionPolicy PolicyOfFunction(absl::string_view name);
-
-// The same for a module of virtual tables. Some are tables by themselves, as json_each is; most do
-// nothing before a CREATE VIRTUAL TABLE, which only fts5 is allowed.
-enum class ModulePolicy { kAllowed, kDenied, kNotCreated, kUnknown };
-ModulePolicy PolicyOfModule(absl::string_view name);
-
-// Tables of the server's own in a client's database; no client reads or changes them.
-bool IsReservedName(absl::string_view name);
-
 }  // namespace sluice::sqlite
 
 #endif  // SLUICE_SERVER_DB_SQLITE_AUTHORIZER_H_

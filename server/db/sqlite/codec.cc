@@ -99,11 +99,11 @@ inline size_t SplitSize(size_t length) {
 
 // SQLite gives text as it is stored if it is asked for a blob: no copy and no terminating NUL. In
 // UTF-16 it has to be converted first.
-inline const char* Bytes(sqlite3_stmt* stmt, int column, int type, TextEncoding encoding) {
+inline const char* Bytes(sqlite3_value* value, int type, TextEncoding encoding) {
   if (type == SQLITE_TEXT && encoding == TextEncoding::kUtf16) {
-    return reinterpret_cast<const char*>(sqlite3_column_text(stmt, column));
+    return reinterpret_cast<const char*>(sqlite3_value_text(value));
   }
-  return static_cast<const char*>(sqlite3_column_blob(stmt, column));
+  return static_cast<const char*>(sqlite3_value_blob(value));
 }
 
 pb::ValueType SplitType(Cell::Kind kind) {
@@ -118,16 +118,12 @@ pb::ValueType SplitType(Cell::Kind kind) {
 }
 
 // False if there was no memory for the value.
-bool MeasureBytes(sqlite3_stmt* stmt,
-                  int column,
-                  int type,
-                  TextEncoding encoding,
-                  int64_t split_above,
-                  Cell& cell) {
-  cell.data = Bytes(stmt, column, type, encoding);
-  const size_t length = static_cast<size_t>(sqlite3_column_bytes(stmt, column));
+bool MeasureBytes(
+    sqlite3_value* value, int type, TextEncoding encoding, int64_t split_above, Cell& cell) {
+  cell.data = Bytes(value, type, encoding);
+  const size_t length = static_cast<size_t>(sqlite3_value_bytes(value));
   // An empty value has no address either, but it keeps its type.
-  if (cell.data == nullptr && sqlite3_column_type(stmt, column) != type) return false;
+  if (cell.data == nullptr && sqlite3_value_type(value) != type) return false;
   cell.length = static_cast<uint32_t>(length);
   cell.kind = Cell::Kind::kBytes;
   if (type == SQLITE_TEXT) {
@@ -147,16 +143,19 @@ bool MeasureBytes(sqlite3_stmt* stmt,
 
 inline bool Measure(
     sqlite3_stmt* stmt, int column, TextEncoding encoding, int64_t split_above, Cell& cell) {
-  const int type = sqlite3_column_type(stmt, column);
+  // sqlite3_column_* would look the value up, and the connection's state, for each question. The
+  // value is one that no mutex protects; none is needed, since the connection has one thread.
+  sqlite3_value* const value = sqlite3_column_value(stmt, column);
+  const int type = sqlite3_value_type(value);
   switch (type) {
     case SQLITE_INTEGER:
       cell.kind = Cell::Kind::kInt64;
-      cell.integer = sqlite3_column_int64(stmt, column);
+      cell.integer = sqlite3_value_int64(value);
       cell.size = static_cast<uint32_t>(1 + VarintSize(static_cast<uint64_t>(cell.integer)));
       return true;
     case SQLITE_FLOAT:
       cell.kind = Cell::Kind::kDouble;
-      cell.real = sqlite3_column_double(stmt, column);
+      cell.real = sqlite3_value_double(value);
       cell.size = 1 + sizeof(double);
       return true;
     case SQLITE_NULL:
@@ -164,7 +163,7 @@ inline bool Measure(
       cell.size = 2;
       return true;
     default:
-      return MeasureBytes(stmt, column, type, encoding, split_above, cell);
+      return MeasureBytes(value, type, encoding, split_above, cell);
   }
 }
 
@@ -250,8 +249,9 @@ RowFault AppendRow(sqlite3_stmt* stmt,
 }
 
 absl::string_view ColumnBytes(sqlite3_stmt* stmt, int column, TextEncoding encoding) {
-  const char* const data = Bytes(stmt, column, sqlite3_column_type(stmt, column), encoding);
-  const int size = sqlite3_column_bytes(stmt, column);
+  sqlite3_value* const value = sqlite3_column_value(stmt, column);
+  const char* const data = Bytes(value, sqlite3_value_type(value), encoding);
+  const int size = sqlite3_value_bytes(value);
   return data == nullptr ? absl::string_view() : absl::string_view(data, static_cast<size_t>(size));
 }
 

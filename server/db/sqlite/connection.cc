@@ -6,7 +6,6 @@
 
 #include <sqlite3.h>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
@@ -17,6 +16,7 @@
 #include "server/db/sqlite/hints.h"
 #include "server/db/sqlite/limits.h"
 #include "server/db/sqlite/parameter_plan.h"
+#include "server/db/sqlite/policy.h"
 
 namespace sluice::sqlite {
 namespace {
@@ -49,9 +49,7 @@ absl::Status CheckVacuum(const db::StatementShape& shape, absl::string_view sql)
 // The names of the server's own tables must not come into being by any way, RENAME TO included,
 // whose new name no authorizer is told.
 absl::Status CheckNames(const Verdict& verdict, absl::string_view sql) {
-  if (!verdict.ddl || !absl::StrContains(absl::AsciiStrToLower(sql), "_sluice_")) {
-    return absl::OkStatus();
-  }
+  if (!verdict.ddl || !HoldsReservedName(sql)) return absl::OkStatus();
   return errors::StatementForbidden("Names that begin with _sluice_ are the server's own",
                                     "another name");
 }
@@ -177,7 +175,9 @@ absl::StatusOr<Connection::Step> Connection::Advance(Prepared& prepared, Watch* 
   }
   if (code == SQLITE_ROW) return Step::kRow;
   if (code == SQLITE_DONE) return Step::kDone;
-  absl::Status status = authorizer_.Refusal();
+  absl::Status status;
+  // Compiled anew, it does what it did not do before.
+  if ((code & 0xFF) == SQLITE_AUTH) status = authorizer_.Refusal();
   if (status.ok()) status = Error(code, Phase::kRunning, prepared.sql);
   Reset(prepared);
   return status;

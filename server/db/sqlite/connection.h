@@ -1,6 +1,6 @@
 // Connection: one sqlite3 connection with everything that a client-visible one needs: limits, the
-// authorizer, the statement cache, the progress handler. With codec and authorizer, the only code
-// that calls sqlite3.
+// authorizer, the statement cache, the progress handler. It and its parts are the only code that
+// calls sqlite3.
 #ifndef SLUICE_SERVER_DB_SQLITE_CONNECTION_H_
 #define SLUICE_SERVER_DB_SQLITE_CONNECTION_H_
 

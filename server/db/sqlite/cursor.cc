@@ -22,7 +22,7 @@ using Known = StatementBook::Known;
 absl::StatusOr<std::shared_ptr<Stream>> Cursors::Admit(const Context& ctx,
                                                        const db::Statement& statement) {
   auto stream = std::make_shared<Stream>(*this, ctx, statement);
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   if (closed_) return errors::PoolClosed();
   if (open_.size() >= kMostCursors) return errors::PoolExhausted("open cursors", kMostCursors);
   open_.emplace(stream.get(), stream);
@@ -33,7 +33,7 @@ void Cursors::Close() {
   std::vector<std::shared_ptr<Stream>> streams;
   std::vector<std::unique_ptr<Connection>> idle;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     closed_ = true;
     idle.swap(idle_);
     for (const auto& [pointer, stream] : open_) {
@@ -45,7 +45,7 @@ void Cursors::Close() {
 
 absl::StatusOr<std::unique_ptr<Connection>> Cursors::TakeConnection() {
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (closed_) return errors::PoolClosed();
     if (!idle_.empty()) {
       std::unique_ptr<Connection> connection = std::move(idle_.back());
@@ -57,12 +57,12 @@ absl::StatusOr<std::unique_ptr<Connection>> Cursors::TakeConnection() {
 }
 
 void Cursors::ReturnConnection(std::unique_ptr<Connection> connection) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   if (!closed_ && idle_.size() < kMostIdle) idle_.push_back(std::move(connection));
 }
 
 void Cursors::Remove(Stream& stream) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   open_.erase(&stream);
 }
 
@@ -82,7 +82,7 @@ void Stream::Take(Completion<Result> done) {
   std::optional<Result> result;
   bool read_on = false;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (!ended_.ok()) {
       result.emplace(ended_);
     } else if (ready_.has_value()) {
@@ -101,19 +101,19 @@ void Stream::Take(Completion<Result> done) {
 }
 
 bool Stream::writes() const {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   return writes_;
 }
 
 absl::Duration Stream::expiry() const {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   return expiry_;
 }
 
 void Stream::Run(Connection&) {
   produced_ = Produced();
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (!ended_.ok()) return;
   }
   produced_ = Produce();
@@ -123,18 +123,14 @@ void Stream::Run(Connection&) {
 Stream::Produced Stream::Produce() {
   Produced produced;
   if (!maker_.has_value()) {
-    produced.status = Begin(produced.writes);
-    if (!produced.status.ok() || produced.writes) return produced;
+    const absl::Status begun = Begin(produced.writes);
+    produced.status = Why(begun);
+    if (!begun.ok() || produced.writes) return produced;
   }
   MayInterrupt(*held_.connection);
   absl::StatusOr<std::optional<db::Rows>> chunk = maker_->Next(&watch_);
   if (!chunk.ok()) {
-    // Whoever stops a stream says why through End; else it is the readers that are being closed.
-    const absl::Duration max_age = cursors_.file_.settings().max_snapshot_age;
-    Context nobody;
-    produced.status = watch_.ended == Watch::Ended::kDeadline
-                          ? errors::SnapshotTooOld(max_age)
-                          : WhyEnded(chunk.status(), watch_, nobody, max_age, /*closing=*/true);
+    produced.status = Why(chunk.status());
     return produced;
   }
   produced.chunk = *std::move(chunk);
@@ -147,6 +143,14 @@ Stream::Produced Stream::Produce() {
     produced.facts = std::move(facts);
   }
   return produced;
+}
+
+absl::Status Stream::Why(const absl::Status& failure) const {
+  const absl::Duration max_age = cursors_.file_.settings().max_snapshot_age;
+  if (watch_.ended == Watch::Ended::kDeadline) return errors::SnapshotTooOld(max_age);
+  // Whoever stops a stream says why through End; else it is the readers that are being closed.
+  const Context nobody{};
+  return WhyEnded(failure, watch_, nobody, max_age, /*closing=*/true);
 }
 
 absl::Status Stream::Begin(bool& writes) {
@@ -165,7 +169,7 @@ absl::Status Stream::Begin(bool& writes) {
   held_.prepared = prepared;
   maker_.emplace(*held_.connection, *prepared, chunk_bytes_);
   watch_.deadline = Clock::System().Steady() + file.settings().max_snapshot_age;
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   expiry_ = watch_.deadline;
   return absl::OkStatus();
 }
@@ -177,7 +181,7 @@ void Stream::Answer() {
   std::optional<Result> result;
   bool read_on = false;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     kept = std::move(kept_);
     scheduled_ = false;
     Produced produced = std::move(produced_);
@@ -209,7 +213,7 @@ void Stream::Answer() {
 
 bool Stream::Expire() {
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (!ended_.ok() || facts_.has_value()) return false;
   }
   End(errors::SnapshotTooOld(cursors_.file_.settings().max_snapshot_age));
@@ -222,7 +226,7 @@ void Stream::End(const absl::Status& why, bool removed) {
   std::optional<Completion<Result>> waiter;
   bool busy = false;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (ended_.ok()) ended_ = why;
     ready_.reset();
     waiter.swap(waiter_);
@@ -236,7 +240,7 @@ void Stream::End(const absl::Status& why, bool removed) {
   // One that runs is interrupted, and its reader frees it, as it does with one that is about to be
   // queued or answered. Nobody schedules it again.
   if (busy && cursors_.readers_.Cancel(*this) == WorkQueue::Cancelled::kRemoved) {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     scheduled_ = false;
     kept = std::move(kept_);
     held = TakeOut();

@@ -11,10 +11,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 
 #include "server/async/completion.h"
 #include "server/async/executor.h"
+#include "server/base/mutex.h"
 #include "server/db/database.h"
 #include "server/db/sqlite/database_file.h"
 #include "server/db/sqlite/result.h"
@@ -49,7 +49,7 @@ class Cursors {
   DatabaseFile& file_;
   WorkQueue& readers_;
 
-  absl::Mutex mu_;
+  Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   absl::flat_hash_map<Stream*, std::weak_ptr<Stream>> open_ ABSL_GUARDED_BY(mu_);
   std::vector<std::unique_ptr<Connection>> idle_ ABSL_GUARDED_BY(mu_);
@@ -104,6 +104,7 @@ class Stream final : public Work, public std::enable_shared_from_this<Stream> {
 
   Produced Produce();
   absl::Status Begin(bool& writes);
+  absl::Status Why(const absl::Status& failure) const;
   void End(const absl::Status& why, bool removed) ABSL_LOCKS_EXCLUDED(mu_);
   // Marks it as scheduled; the caller then pushes it, without the lock.
   void Schedule() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -123,7 +124,7 @@ class Stream final : public Work, public std::enable_shared_from_this<Stream> {
   std::optional<ChunkMaker> maker_;
   Produced produced_;
 
-  mutable absl::Mutex mu_;
+  mutable Mutex mu_;
   bool scheduled_ ABSL_GUARDED_BY(mu_) = false;  // waits in the queue, runs, or is being answered
   std::shared_ptr<Stream> kept_ ABSL_GUARDED_BY(mu_);  // while it is scheduled
   bool writes_ ABSL_GUARDED_BY(mu_) = false;

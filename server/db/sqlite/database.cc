@@ -75,7 +75,7 @@ Task<absl::Status> Database::Opened() {
 void Database::BeginOpening(Completion<absl::Status> done) {
   absl::Status known;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (phase_ == Phase::kNew || phase_ == Phase::kOpening) {
       opening_.push_back(std::move(done));
       if (std::exchange(phase_, Phase::kOpening) == Phase::kOpening) return;
@@ -100,7 +100,7 @@ void Database::EndOpening(const absl::Status& status) {
   if (status.ok()) readers_.Start();
   std::vector<Completion<absl::Status>> waiting;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     open_failure_ = status;
     if (phase_ == Phase::kOpening) phase_ = status.ok() ? Phase::kOpen : Phase::kFailed;
     waiting.swap(opening_);
@@ -191,10 +191,10 @@ db::DatabaseLoad Database::Load() const {
 
 void Database::Close() {
   closing_.store(true, std::memory_order_release);
-  absl::MutexLock closer(&close_mu_);  // whoever comes second waits until it is done
+  MutexLock closer(&close_mu_);  // whoever comes second waits until it is done
   std::vector<std::shared_ptr<LoopSide>> sides;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (phase_ == Phase::kClosed) return;
     if (phase_ == Phase::kNew) open_failure_ = errors::PoolClosed();
     phase_ = Phase::kClosed;
@@ -206,6 +206,7 @@ void Database::Close() {
   writer_.Close();  // last: with no reader left, it can empty the journal
   lock_.reset();
   folder_.reset();
+  closed_.store(true, std::memory_order_release);
 }
 
 LoopSide& Database::Side() {
@@ -218,7 +219,7 @@ LoopSide& Database::Side() {
 }
 
 LoopSide& Database::FindSide(Executor& executor) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   std::shared_ptr<LoopSide>& side = sides_[&executor];
   if (side == nullptr) {
     side = std::make_shared<LoopSide>(executor, file_, readers_.queue(), writer_.queue());

@@ -11,9 +11,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 
 #include "server/async/completion.h"
+#include "server/base/mutex.h"
 #include "server/db/database.h"
 #include "server/db/sqlite/cursor.h"
 #include "server/db/sqlite/database_file.h"
@@ -50,6 +50,9 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   // Close has begun.
   bool closing() const { return closing_.load(std::memory_order_acquire); }
 
+  // Close has ended: the file may be opened anew.
+  bool closed() const { return closed_.load(std::memory_order_acquire); }
+
  private:
   enum class Phase { kNew, kOpening, kOpen, kFailed, kClosed };
 
@@ -77,9 +80,10 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   Writer writer_;
   Cursors cursors_;
   std::atomic<bool> closing_{false};
+  std::atomic<bool> closed_{false};
 
-  absl::Mutex close_mu_;  // held by the one that closes
-  absl::Mutex mu_;
+  Mutex close_mu_;  // held by the one that closes
+  Mutex mu_;
   Phase phase_ ABSL_GUARDED_BY(mu_) = Phase::kNew;
   absl::Status open_failure_ ABSL_GUARDED_BY(mu_);
   std::vector<Completion<absl::Status>> opening_ ABSL_GUARDED_BY(mu_);

@@ -17,6 +17,7 @@ constexpr int64_t kLookEvery = 1'000'000;  // microseconds
 }  // namespace
 
 absl::Status DatabaseFile::Check() {
+  if (moved_.load(std::memory_order_relaxed)) return CheckNow();  // it may have been put back
   const int64_t now = absl::ToInt64Microseconds(Clock::System().Steady());
   int64_t look_at = look_at_.load(std::memory_order_relaxed);
   if (now >= look_at && look_at_.compare_exchange_strong(look_at, now + kLookEvery)) {

@@ -7,10 +7,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 
 #include "server/async/completion.h"
 #include "server/base/errors.h"
+#include "server/base/mutex.h"
 #include "server/base/status.h"
 #include "server/db/sqlite/connection.h"
 #include "server/db/sqlite/database.h"
@@ -56,10 +56,10 @@ class Registry {
                                                        const db::SqliteSettings& settings)
       ABSL_LOCKS_EXCLUDED(mu_) {
     std::shared_ptr<Database> known;  // outlives the lock: destroying one may take long
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     const auto found = open_.find(location.id);
     if (found != open_.end()) known = found->second.lock();
-    if (known != nullptr) {
+    if (known != nullptr && !known->closed()) {
       if (known->closing()) {
         return errors::ConnectionInUse("The database is being closed; try again in a moment.");
       }
@@ -71,13 +71,13 @@ class Registry {
     }
     absl::erase_if(open_, [](const auto& entry) { return entry.second.expired(); });
     const FileId id = location.id;
-    known = std::make_shared<Database>(std::move(location), options, settings);
-    open_[id] = known;
-    return known;
+    auto database = std::make_shared<Database>(std::move(location), options, settings);
+    open_[id] = database;
+    return database;
   }
 
  private:
-  absl::Mutex mu_;
+  Mutex mu_;
   absl::flat_hash_map<FileId, std::weak_ptr<Database>> open_ ABSL_GUARDED_BY(mu_);
 };
 

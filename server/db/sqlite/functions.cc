@@ -96,10 +96,14 @@ Functions::~Functions() {
 
 absl::Status Functions::Register(sqlite3* db) {
   constexpr Replacement kReplacements[] = {
-      {"instr", 2, &Instr},          {"replace", 3, &Replace},
-      {"trim", 2, &Trim},            {"ltrim", 2, &TrimLeft},
-      {"rtrim", 2, &TrimRight},      {"printf", -1, &Functions::Printf},
-      {"format", -1, &Functions::Printf}, {"json_patch", 2, &Functions::JsonPatch},
+      {"instr", 2, &Instr},
+      {"replace", 3, &Replace},
+      {"trim", 2, &Trim},
+      {"ltrim", 2, &TrimLeft},
+      {"rtrim", 2, &TrimRight},
+      {"printf", -1, &Functions::Printf},
+      {"format", -1, &Functions::Printf},
+      {"json_patch", 2, &Functions::JsonPatch},
   };
   for (const Replacement& each : kReplacements) {
     const int code = sqlite3_create_function_v2(db, each.name, each.arguments, kFlags, this,
@@ -115,7 +119,8 @@ void Functions::Printf(sqlite3_context* context, int count, Arguments arguments)
   if (count > 0 && Format(count, arguments).Width() > kMaxValueBytes) {
     return sqlite3_result_error_toobig(context);
   }
-  static_cast<Functions*>(sqlite3_user_data(context))->Delegate(context, "printf", count, arguments);
+  static_cast<Functions*>(sqlite3_user_data(context))
+      ->Delegate(context, "printf", count, arguments);
 }
 
 void Functions::JsonPatch(sqlite3_context* context, int count, Arguments arguments) {

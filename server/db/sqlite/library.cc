@@ -33,12 +33,12 @@ bool IsWorthALine(int code) {
   }
 }
 
-// The engine's own log. Lines about a statement quote its text, which may hold values; they are left
-// out, for the caller is told.
+// The engine's own log. Lines about a statement quote its text, which may hold values; they are
+// left out, for the caller is told.
 void OnLog(void* /*context*/, int code, const char* message) {
   const absl::string_view text(message);
-  if (!IsWorthALine(code) || absl::StrContains(text, " in [") || absl::StrContains(text, " in \"") ||
-      absl::StrContains(text, " aborts at ")) {
+  if (!IsWorthALine(code) || absl::StrContains(text, " in [") ||
+      absl::StrContains(text, " in \"") || absl::StrContains(text, " aborts at ")) {
     return;
   }
   log::Warning("sqlite", text, {{"result_code", code}});

@@ -99,7 +99,7 @@ void LoopReader::EndTransaction() {
 
 std::optional<absl::StatusOr<db::Rows>> LoopSide::TryRead(const db::Statement& statement) {
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (reader_.has_value()) {
       RequestHook();
       return reader_->Read(statement);
@@ -115,7 +115,7 @@ absl::Status LoopSide::Submit(WorkQueue& queue, Work& work) {
   if (!place.ok()) return place;
   WorkList full;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (closed_) {
       queue.Unreserve();
       return errors::PoolClosed();
@@ -132,7 +132,7 @@ absl::Status LoopSide::Submit(WorkQueue& queue, Work& work) {
 
 bool LoopSide::Cancel(WorkQueue& queue, Work& work) {
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (work.collected_) {
       work.Unlink();
       work.collected_ = false;
@@ -145,7 +145,7 @@ bool LoopSide::Cancel(WorkQueue& queue, Work& work) {
 }
 
 void LoopSide::Adopt(std::unique_ptr<Connection> connection) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   opening_ = false;
   if (connection == nullptr) next_try_ = Clock::System().Steady() + kTryAgainAfter;
   if (connection != nullptr && !closed_) reader_.emplace(std::move(connection), file_);
@@ -154,7 +154,7 @@ void LoopSide::Adopt(std::unique_ptr<Connection> connection) {
 void LoopSide::Close() {
   WorkList refused;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     closed_ = true;
     reader_.reset();
     for (const auto& [list, queue] :
@@ -172,7 +172,7 @@ void LoopSide::Close() {
 void LoopSide::OnDrained() {
   const std::shared_ptr<LoopSide> kept = std::move(kept_);
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (reader_.has_value()) reader_->EndDrain();
   }
   HandOver();
@@ -182,7 +182,7 @@ void LoopSide::HandOver() {
   WorkList for_readers;
   WorkList for_writer;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (collected_ == 0) return;
     collected_ = 0;
     for (WorkList* const list : {&for_readers_, &for_writer_}) {

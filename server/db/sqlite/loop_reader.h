@@ -8,9 +8,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 
 #include "server/async/executor.h"
+#include "server/base/mutex.h"
 #include "server/db/rows.h"
 #include "server/db/sqlite/connection.h"
 #include "server/db/sqlite/database_file.h"
@@ -82,7 +82,7 @@ class LoopSide final : public DrainHook, public std::enable_shared_from_this<Loo
   WorkQueue& writer_;
   std::shared_ptr<LoopSide> kept_;  // executor's thread: while the hook is set
 
-  absl::Mutex mu_;
+  Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
   bool opening_ ABSL_GUARDED_BY(mu_) = false;
   absl::Duration next_try_ ABSL_GUARDED_BY(mu_) = -absl::InfiniteDuration();

@@ -22,7 +22,7 @@ using Known = StatementBook::Known;
 }  // namespace
 
 void Readers::Start() {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   if (queue_.closed()) return;
   for (int i = 0; i < std::max(file_.settings().readers, 1); ++i) {
     threads_.emplace_back([this] { Serve(); });
@@ -31,7 +31,7 @@ void Readers::Start() {
 
 void Readers::Close() {
   queue_.Close();
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
@@ -83,7 +83,7 @@ UnaryRead::Result UnaryRead::Read(Connection& connection) {
   if (!usable.ok()) return Result(usable);
 
   const absl::StatusOr<Prepared*> prepared = connection.Prepare(statement_.sql());
-  if (!prepared.ok()) return Result(prepared.status());
+  if (!prepared.ok()) return Result(Why(prepared.status()));
   if ((*prepared)->writes) {
     file_.book().Learn(statement_.sql(), Known::kWrites);
     return std::nullopt;
@@ -93,21 +93,23 @@ UnaryRead::Result UnaryRead::Read(Connection& connection) {
   if (!bound.ok()) return Result(bound);
 
   const absl::Duration begin = Clock::System().Steady();
-  const absl::Duration max_age = file_.settings().max_snapshot_age;
-  watch_.deadline = std::min(SteadyDeadline(ctx_.deadline), begin + max_age);
+  watch_.deadline =
+      std::min(SteadyDeadline(ctx_.deadline), begin + file_.settings().max_snapshot_age);
   RowLimits limits;
   limits.max_rows = statement_.max_rows;
   limits.max_bytes = statement_.max_bytes;
   absl::StatusOr<db::Rows> rows = CollectRows(connection, **prepared, limits, &watch_);
-  if (!rows.ok()) {
-    return Result(WhyEnded(rows.status(), watch_, ctx_, max_age, queue_.closed()));
-  }
+  if (!rows.ok()) return Result(Why(rows.status()));
   StatementBook& book = file_.book();
   if (book.Find(statement_.sql()) != Known::kSlow) {
     const bool quick = Clock::System().Steady() - begin < kShort && rows->wire.size() <= kSmall;
     book.Learn(statement_.sql(), quick ? Known::kFast : Known::kReads);
   }
   return Result(std::move(rows));
+}
+
+absl::Status UnaryRead::Why(const absl::Status& failure) const {
+  return WhyEnded(failure, watch_, ctx_, file_.settings().max_snapshot_age, queue_.closed());
 }
 
 void Inspection::Run(Connection& connection) {

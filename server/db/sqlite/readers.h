@@ -9,10 +9,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 
 #include "server/async/completion.h"
 #include "server/async/context.h"
+#include "server/base/mutex.h"
 #include "server/db/database.h"
 #include "server/db/sqlite/database_file.h"
 #include "server/db/sqlite/result.h"
@@ -48,7 +48,7 @@ class Readers {
   DatabaseFile& file_;
   WorkQueue queue_;
 
-  absl::Mutex mu_;
+  Mutex mu_;
   std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -77,6 +77,7 @@ class UnaryRead final : public Work {
 
  private:
   Result Read(Connection& connection);
+  absl::Status Why(const absl::Status& failure) const;
 
   const Context& ctx_;
   const db::Statement& statement_;

@@ -1,7 +1,5 @@
 #include "server/db/sqlite/result_code.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -349,13 +347,6 @@ absl::Status ToStatus(const Failure& failure) {
 absl::string_view ResultCodeName(int code) {
   const Meaning& meaning = MeaningOf(code);
   return meaning.name;
-}
-
-bool IsDeviceFault(const absl::Status& status) {
-  const std::string sqlstate = errors::MetadataOf(status, "sqlstate");
-  constexpr absl::string_view kDeviceStates[] = {"53100", "58030", "58P01", "XX001", "XX002"};
-  return std::find(std::begin(kDeviceStates), std::end(kDeviceStates), sqlstate) !=
-         std::end(kDeviceStates);
 }
 
 }  // namespace sluice::sqlite

@@ -33,10 +33,6 @@ absl::Status ToStatus(const Failure& failure);
 // "SQLITE_CONSTRAINT_UNIQUE"; the primary code's name for an extended code that is not known.
 absl::string_view ResultCodeName(int code);
 
-// Whether the file, its disk or its memory failed, and not the statement: everything in the same
-// transaction is lost with it.
-bool IsDeviceFault(const absl::Status& status);
-
 }  // namespace sluice::sqlite
 
 #endif  // SLUICE_SERVER_DB_SQLITE_RESULT_CODE_H_

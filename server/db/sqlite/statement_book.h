@@ -13,8 +13,8 @@
 
 namespace sluice::sqlite {
 
-// A fixed table that forgets what collides. It only gives advice: whether a statement writes is
-// decided by SQLite when it is compiled, and a read that proves slow on a loop leaves it.
+// A fixed table that forgets what there is no room for. It only gives advice: whether a statement
+// writes is decided by SQLite when it is compiled, and a read that proves slow on a loop leaves it.
 // Owned by the DatabaseFile; any thread, without a lock.
 class StatementBook {
  public:
@@ -28,28 +28,43 @@ class StatementBook {
 
   Known Find(absl::string_view sql) const {
     const uint64_t hash = Hash(sql);
-    const uint64_t entry = Slot(hash).load(std::memory_order_relaxed);
-    return (entry & ~kKnownMask) == (hash & ~kKnownMask) ? static_cast<Known>(entry & kKnownMask)
-                                                         : Known::kNothing;
+    for (const std::atomic<uint64_t>& slot : buckets_[Bucket(hash)]) {
+      const uint64_t entry = slot.load(std::memory_order_relaxed);
+      if (IsFor(entry, hash)) return static_cast<Known>(entry & kKnownMask);
+    }
+    return Known::kNothing;
   }
 
   void Learn(absl::string_view sql, Known known) {
     const uint64_t hash = Hash(sql);
-    Slot(hash).store((hash & ~kKnownMask) | static_cast<uint64_t>(known),
-                     std::memory_order_relaxed);
+    auto& bucket = buckets_[Bucket(hash)];
+    const uint64_t learnt = (hash & ~kKnownMask) | static_cast<uint64_t>(known);
+    for (std::atomic<uint64_t>& slot : bucket) {
+      const uint64_t entry = slot.load(std::memory_order_relaxed);
+      if (entry == learnt) return;
+      if (entry != 0 && !IsFor(entry, hash)) continue;
+      slot.store(learnt, std::memory_order_relaxed);
+      return;
+    }
+    bucket[turn_.fetch_add(1, std::memory_order_relaxed) % kWays].store(learnt,
+                                                                        std::memory_order_relaxed);
   }
 
  private:
   static constexpr uint64_t kKnownMask = 7;
-  static constexpr size_t kSlots = 4096;
+  static constexpr size_t kWays = 4;  // statements in use at once hardly ever push each other out
+  static constexpr size_t kBuckets = 1024;
 
   static uint64_t Hash(absl::string_view sql) { return absl::Hash<absl::string_view>()(sql); }
 
-  std::atomic<uint64_t>& Slot(uint64_t hash) { return slots_[(hash >> 3) % kSlots]; }
+  static size_t Bucket(uint64_t hash) { return (hash >> 3) % kBuckets; }
 
-  const std::atomic<uint64_t>& Slot(uint64_t hash) const { return slots_[(hash >> 3) % kSlots]; }
+  static bool IsFor(uint64_t entry, uint64_t hash) {
+    return (entry & ~kKnownMask) == (hash & ~kKnownMask) && (entry & kKnownMask) != 0;
+  }
 
-  std::array<std::atomic<uint64_t>, kSlots> slots_ = {};
+  std::array<std::array<std::atomic<uint64_t>, kWays>, kBuckets> buckets_ = {};
+  std::atomic<uint32_t> turn_{0};
 };
 
 }  // namespace sluice::sqlite

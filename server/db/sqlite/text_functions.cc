@@ -24,6 +24,10 @@ bool IsContinuation(char byte) {
   return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
 }
 
+bool IsAscii(char byte) {
+  return static_cast<unsigned char>(byte) < 0x80;
+}
+
 std::string_view Text(sqlite3_value* value) {
   const auto* const text = reinterpret_cast<const char*>(sqlite3_value_text(value));
   if (text == nullptr) return {};
@@ -48,6 +52,42 @@ void ResultText(sqlite3_context* context, std::string_view text) {
   sqlite3_result_text64(context, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
 }
 
+// Where `part` begins, from 1, in bytes or in characters; 0 if nowhere.
+int64_t PlaceIn(std::string_view whole, std::string_view part, bool bytes) {
+  if (part.empty()) return 1;
+  size_t at = std::string_view::npos;
+  if (!bytes && IsContinuation(part[0])) {
+    // SQLite looks where characters begin, and at the start.
+    if (whole.substr(0, part.size()) == part) at = 0;
+  } else if (!whole.empty()) {
+    at = Find(whole, part);
+  }
+  if (at == std::string_view::npos) return 0;
+  int64_t place = 1;
+  for (size_t i = 1; i <= at; ++i) place += bytes || !IsContinuation(whole[i]) ? 1 : 0;
+  return place;
+}
+
+// A value, or a copy of it.
+class Copy {
+ public:
+  Copy(sqlite3_value* value, bool needed)
+      : value_(needed ? sqlite3_value_dup(value) : value), needed_(needed) {}
+
+  ~Copy() {
+    if (needed_) sqlite3_value_free(value_);
+  }
+
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
+
+  sqlite3_value* get() const { return value_; }
+
+ private:
+  sqlite3_value* const value_;
+  const bool needed_;
+};
+
 // The characters that a trim takes away.
 class CharacterSet {
  public:
@@ -55,8 +95,8 @@ class CharacterSet {
   explicit CharacterSet(std::string_view characters)
       : characters_(characters.substr(0, characters.find('\0'))) {
     usable_ = IsValidUtf8(characters_);
-    if (!usable_) return SplitOdd();
-    for (size_t at = 0; at < characters_.size();) {
+    if (!usable_) SplitOdd();
+    for (size_t at = 0; usable_ && at < characters_.size();) {
       const size_t length = Utf8Length(characters_.substr(at, 4));
       if (length == 1) {
         ascii_.set(static_cast<unsigned char>(characters_[at]));
@@ -72,12 +112,14 @@ class CharacterSet {
   // Length of the character of the set with which `text` begins, or ends; 0 if with none.
   size_t AtStart(std::string_view text) const {
     if (!usable_) return Odd(text, false);
+    if (IsAscii(text.front())) return Contains(text.substr(0, 1)) ? 1 : 0;
     const size_t length = Utf8Length(text.substr(0, 4));
     return Contains(text.substr(0, length)) ? length : 0;
   }
 
   size_t AtEnd(std::string_view text) const {
     if (!usable_) return Odd(text, true);
+    if (IsAscii(text.back())) return Contains(text.substr(text.size() - 1)) ? 1 : 0;
     size_t length = 1;
     while (length < 4 && length < text.size() && IsContinuation(text[text.size() - length])) {
       ++length;
@@ -143,35 +185,27 @@ void TrimSides(sqlite3_context* context, sqlite3_value** arguments, bool left, b
 }  // namespace
 
 void Instr(sqlite3_context* context, int /*count*/, sqlite3_value** arguments) {
-  const int types[] = {sqlite3_value_type(arguments[0]), sqlite3_value_type(arguments[1])};
-  if (types[0] == SQLITE_NULL || types[1] == SQLITE_NULL) return;
-  const bool bytes = types[0] == SQLITE_BLOB && types[1] == SQLITE_BLOB;
-  const std::string_view whole = bytes ? Blob(arguments[0]) : Text(arguments[0]);
-  const std::string_view part = bytes ? Blob(arguments[1]) : Text(arguments[1]);
-  if (part.empty()) return sqlite3_result_int(context, 1);
-  size_t at = std::string_view::npos;
-  if (!bytes && IsContinuation(part[0])) {
-    // SQLite looks where characters begin, and at the start.
-    if (whole.substr(0, part.size()) == part) at = 0;
-  } else if (!whole.empty()) {
-    at = Find(whole, part);
+  const int whole_type = sqlite3_value_type(arguments[0]);
+  const int part_type = sqlite3_value_type(arguments[1]);
+  if (whole_type == SQLITE_NULL || part_type == SQLITE_NULL) return;
+  if (whole_type == SQLITE_BLOB && part_type == SQLITE_BLOB) {
+    return sqlite3_result_int64(context, PlaceIn(Blob(arguments[0]), Blob(arguments[1]), true));
   }
-  if (at == std::string_view::npos) return sqlite3_result_int(context, 0);
-  int64_t place = 1;
-  for (size_t i = 1; i <= at; ++i) place += bytes || !IsContinuation(whole[i]) ? 1 : 0;
-  sqlite3_result_int64(context, place);
+  // To ask a blob for its text would change its type for the rest of the statement.
+  const Copy whole(arguments[0], whole_type == SQLITE_BLOB);
+  const Copy part(arguments[1], part_type == SQLITE_BLOB);
+  if (whole.get() == nullptr || part.get() == nullptr) return sqlite3_result_error_nomem(context);
+  sqlite3_result_int64(context, PlaceIn(Text(whole.get()), Text(part.get()), false));
 }
 
 void Replace(sqlite3_context* context, int /*count*/, sqlite3_value** arguments) {
-  for (int i = 0; i < 3; ++i) {
-    // An empty pattern leaves the value as it is before the replacement is looked at.
-    if (sqlite3_value_type(arguments[i]) == SQLITE_NULL) return;
-    if (i == 1 && (Text(arguments[1]).empty() || Text(arguments[1])[0] == '\0')) {
-      return sqlite3_result_value(context, arguments[0]);
-    }
-  }
+  if (sqlite3_value_type(arguments[0]) == SQLITE_NULL) return;
   const std::string_view text = Text(arguments[0]);
+  if (sqlite3_value_type(arguments[1]) == SQLITE_NULL) return;
   const std::string_view pattern = Text(arguments[1]);
+  // Then it matters no more what would replace it.
+  if (pattern.empty() || pattern[0] == '\0') return sqlite3_result_value(context, arguments[0]);
+  if (sqlite3_value_type(arguments[2]) == SQLITE_NULL) return;
   const std::string_view replacement = Text(arguments[2]);
   std::string out;
   size_t from = 0;

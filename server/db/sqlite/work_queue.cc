@@ -73,7 +73,7 @@ void WorkQueue::Unreserve() {
 
 void WorkQueue::Push(WorkList works) {
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (!closed()) {
       works.ForEach([](Work& work) { work.place_ = Work::Place::kWaiting; });
       list_.Append(works);
@@ -96,7 +96,7 @@ void WorkQueue::PushOwn(Work& work) {
 }
 
 WorkQueue::Cancelled WorkQueue::Cancel(Work& work) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   switch (work.place_) {
     case Work::Place::kWaiting:
       work.Unlink();
@@ -116,7 +116,7 @@ WorkQueue::Cancelled WorkQueue::Cancel(Work& work) {
 void WorkQueue::Close() {
   WorkList refused;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     closed_.store(true, std::memory_order_release);
     list_.ForEach([](Work& work) { work.place_ = Work::Place::kElsewhere; });
     refused.Append(list_);
@@ -130,7 +130,7 @@ void WorkQueue::Close() {
 }
 
 int WorkQueue::Take(WorkList& taken, int most) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   while (list_.empty() && !closed()) {
     ++idle_;
     arrived_.Wait(&mu_);
@@ -150,7 +150,7 @@ int WorkQueue::Take(WorkList& taken, int most) {
 Work* WorkQueue::Begin(WorkList& taken) {
   WorkList refused;
   {
-    absl::MutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     if (!closed()) {
       Work* const work = taken.PopFront();
       if (work == nullptr) return nullptr;
@@ -171,7 +171,7 @@ Work* WorkQueue::Begin(WorkList& taken) {
 }
 
 void WorkQueue::Finish(Work& work) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   work.Unlink();
   work.place_ = Work::Place::kElsewhere;
   work.interruptible_.store(nullptr, std::memory_order_relaxed);

@@ -9,8 +9,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 
+#include "server/base/mutex.h"
 #include "server/db/sqlite/connection.h"
 
 namespace sluice::sqlite {
@@ -19,8 +19,6 @@ namespace sluice::sqlite {
 struct WorkLink {
   WorkLink* previous = nullptr;
   WorkLink* next = nullptr;
-
-  bool linked() const { return next != nullptr; }
 
   void Unlink();
 };
@@ -31,6 +29,8 @@ struct WorkLink {
 class Work : private WorkLink {
  public:
   Work() = default;
+  virtual ~Work() = default;
+
   Work(const Work&) = delete;
   Work& operator=(const Work&) = delete;
 
@@ -45,8 +45,6 @@ class Work : private WorkLink {
   virtual bool short_read() const { return false; }
 
  protected:
-  ~Work() = default;
-
   // From here until the work is finished, a cancellation interrupts what runs on `connection`.
   void MayInterrupt(Connection& connection) {
     interruptible_.store(&connection, std::memory_order_release);
@@ -147,8 +145,8 @@ class WorkQueue {
   std::atomic<int64_t> running_{0};
   std::atomic<bool> closed_{false};
 
-  absl::Mutex mu_;
-  absl::CondVar arrived_;
+  Mutex mu_;
+  CondVar arrived_;
   int idle_ ABSL_GUARDED_BY(mu_) = 0;  // threads that wait
   WorkList list_ ABSL_GUARDED_BY(mu_);
   WorkList on_threads_ ABSL_GUARDED_BY(mu_);  // running

@@ -30,7 +30,7 @@ void RollBack(Connection& connection) {
 
 void Writer::Start(absl::AnyInvocable<absl::Status()> prepare,
                    absl::AnyInvocable<void(absl::Status)> opened) {
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   thread_ = std::thread([this, prepare = std::move(prepare), opened = std::move(opened)]() mutable {
     absl::Status prepared = prepare();
     if (!prepared.ok()) {
@@ -55,7 +55,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Writer::Open() {
 
 void Writer::Close() {
   queue_.Close();
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   if (thread_.joinable()) thread_.join();
 }
 

@@ -10,10 +10,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 
 #include "server/async/completion.h"
 #include "server/async/context.h"
+#include "server/base/mutex.h"
 #include "server/db/rows.h"
 #include "server/db/sqlite/database_file.h"
 #include "server/db/sqlite/result.h"
@@ -56,7 +56,7 @@ class Writer {
   DatabaseFile& file_;
   WorkQueue queue_;
 
-  absl::Mutex mu_;
+  Mutex mu_;
   std::thread thread_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -71,8 +71,6 @@ class Write : public Work {
         DatabaseFile& file,
         const WorkQueue& queue)
       : ctx_(ctx), statement_(statement), file_(file), queue_(queue) {}
-
-  ~Write() = default;
 
   // Steps the bound statement to its end and keeps what it gives.
   virtual absl::Status Apply(Connection& connection, Prepared& prepared) = 0;
@@ -95,8 +93,6 @@ class Write : public Work {
 class UnaryWrite final : public Write {
  public:
   using Result = absl::StatusOr<db::Rows>;
-
-  using Write::Write;
 
   UnaryWrite(const Context& ctx,
              const db::Statement& statement,

@@ -28,12 +28,14 @@ class Missing(Exception):
 class Server:
     """A server process that announced its address; ended by stop()."""
 
-    def __init__(self, command, log, environment=None):
+    def __init__(self, command, log, environment=None, cpus=None):
         env = {k: v for k, v in os.environ.items() if not re.match(r"SLUICE_|DATABASE_|DB_|ASYNC_", k)}
         env.update(environment or {})
         with open(log, "ab") as errors:
             begin = time.perf_counter()
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=env)
+            if cpus:
+                os.sched_setaffinity(self.process.pid, cpus)  # before it has threads to leave behind
             line = self.process.stdout.readline()
             self.start_ms = (time.perf_counter() - begin) * 1e3
         self.pid = self.process.pid
@@ -84,20 +86,20 @@ class Bench:
             raise Missing(f"{path} is not built")
         return str(path)
 
-    def start(self, command, environment=None):
+    def start(self, command, environment=None, cpus=None):
         log = self.path / (Path(command[0]).name + ".log")
-        server = Server(command, log, environment)
+        server = Server(command, log, environment, cpus)
         self.servers.append(server)
         return server
 
-    def sluiced(self, environment=None):
+    def sluiced(self, environment=None, cpus=None):
         self.data_dirs = getattr(self, "data_dirs", 0) + 1
         return self.start([self.program("sluiced"), "--listen", "127.0.0.1:0",
                            "--data-dir", str(self.path / f"data{self.data_dirs}"),
-                           "--database", f"sqlite:///{self.database}"], environment)
+                           "--database", f"sqlite:///{self.database}"], environment, cpus)
 
-    def echo(self):
-        return self.start([self.program("sluice_echo"), "--rows", str(ROWS)])
+    def echo(self, cpus=None):
+        return self.start([self.program("sluice_echo"), "--rows", str(ROWS)], cpus=cpus)
 
     def stop(self, *servers):
         for server in servers:
@@ -119,9 +121,12 @@ class Bench:
             command += ["--" + name.replace("_", "-"), str(value)]
         return command
 
-    def load(self, server, sql=POINT_SQL, method="point", **options):
+    def load(self, server, sql=POINT_SQL, method="point", cpus=None, **options):
         command = self.load_command(server, sql, method, **options)
-        return load_result(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            if cpus:
+                os.sched_setaffinity(process.pid, cpus)
+            return load_result(process.communicate()[0])
 
     def beside(self, server, sql, method, **options):
         """A second load that runs until end_beside()."""
@@ -142,6 +147,13 @@ class Bench:
         spread = f"{min(values):,.{digits}f} to {max(values):,.{digits}f}" if len(values) > 1 else ""
         self.table.append((case, what, f"{middle:,.{digits}f}", unit, spread))
         return middle
+
+
+def split_cores():
+    """One core for the load, the others for the server. Left alone, the scheduler moves a server with one busy thread
+    to and from the core of its client, and what is measured is where it happened to be."""
+    cores = sorted(os.sched_getaffinity(0))
+    return ({cores[0]}, set(cores[1:])) if len(cores) > 1 else (None, None)
 
 
 def load_result(text):
@@ -174,9 +186,9 @@ def scan_sql(path, milliseconds):
     db = sqlite3.connect(path)
     times = []
     for _ in range(7):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         db.execute(sql.format(ROWS)).fetchone()
-        times.append((time.perf_counter() - begin) * 1e3)
+        times.append((time.thread_time() - begin) * 1e3)
     db.close()
     return sql.format(min(ROWS, int(ROWS * milliseconds / statistics.median(times))))
 

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 
 #include "CLI/App.hpp"
 #include "CLI/Config.hpp"
@@ -94,6 +95,9 @@ int Run(const sluice::Config& config, const sigset_t& signals) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Debian builds Abseil with its deadlock detector on, and gRPC locks through Abseil: it costs
+  // every call a microsecond, and would abort the server on a suspicion.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const sigset_t signals = BlockSignals();
   sluice::ConfigSources sources;
   bool print_config = false;

@@ -1,7 +1,5 @@
 #include "bench/load/call.h"
 
-#include <utility>
-
 namespace sluice::bench {
 namespace {
 
@@ -11,37 +9,39 @@ std::string Describe(const grpc::Status& status) {
 
 }  // namespace
 
-void UnaryCall::Start(const std::string& path, grpc::ByteBuffer request) {
+void UnaryCall::Start(RequestMaker& maker) {
   reader_.reset();  // lives in its call's memory, which goes with the context
   context_.emplace();
-  reader_ = stub_.PrepareUnaryCall(&*context_, path, request, &queue_);
+  const grpc::ByteBuffer request = maker.Next();
+  key_ = maker.key();
+  reader_ = stub_.PrepareUnaryCall(&*context_, maker.path(), request, &queue_);
   reader_->StartCall();
   reader_->Finish(&response_, &status_, this);
 }
 
-bool UnaryCall::OnEvent(bool ok, Totals& totals) {
-  facts_ = ResponseFacts();
-  if (ok && status_.ok()) facts_ = Inspect(&response_);
-  totals.rows += facts_.rows;
-  totals.bytes += facts_.bytes;
+bool UnaryCall::OnEvent(bool /*ok*/, Totals& totals) {
+  if (!status_.ok()) {
+    error_ = Describe(status_);
+    return true;
+  }
+  totals.bytes += response_.Length();
+  if (key_ > 0) {
+    ++totals.rows;
+    error_ = CheckPoint(&response_, key_);
+  } else {
+    const ResponseFacts facts = Inspect(&response_);
+    totals.rows += facts.rows;
+    error_ = facts.well_formed ? "" : "a response that is not a message";
+  }
   response_.Clear();
   return true;
 }
 
-std::string UnaryCall::Error() const {
-  if (!status_.ok()) return Describe(status_);
-  if (!facts_.well_formed) return "a response that is not a message";
-  if (expects_one_row_ && facts_.rows != 1) {
-    return std::to_string(facts_.rows) + " rows for a point read";
-  }
-  return "";
-}
-
-void StreamCall::Start(const std::string& path, grpc::ByteBuffer request) {
+void StreamCall::Start(RequestMaker& maker) {
   stream_.reset();  // before its context, as above
   context_.emplace();
-  stream_ = stub_.PrepareCall(&*context_, path, &queue_);
-  request_ = std::move(request);
+  stream_ = stub_.PrepareCall(&*context_, maker.path(), &queue_);
+  request_ = maker.Next();
   complete_ = false;
   state_ = State::kStarting;
   stream_->StartCall(this);

@@ -25,7 +25,7 @@ class Call {
  public:
   virtual ~Call() = default;
 
-  virtual void Start(const std::string& path, grpc::ByteBuffer request) = 0;
+  virtual void Start(RequestMaker& maker) = 0;
 
   // Takes one finished operation; true when the call is over.
   virtual bool OnEvent(bool ok, Totals& totals) = 0;
@@ -44,30 +44,31 @@ class Call {
   std::optional<grpc::ClientContext> context_;
 };
 
+// Parses the answer to a point read, as any caller would, and checks that it is the row asked for.
 class UnaryCall final : public Call {
  public:
-  UnaryCall(grpc::GenericStub& stub, grpc::CompletionQueue& queue, bool expects_one_row)
-      : stub_(stub), queue_(queue), expects_one_row_(expects_one_row) {}
+  UnaryCall(grpc::GenericStub& stub, grpc::CompletionQueue& queue) : stub_(stub), queue_(queue) {}
 
-  void Start(const std::string& path, grpc::ByteBuffer request) override;
+  void Start(RequestMaker& maker) override;
   bool OnEvent(bool ok, Totals& totals) override;
-  std::string Error() const override;
+
+  std::string Error() const override { return error_; }
 
  private:
   grpc::GenericStub& stub_;
   grpc::CompletionQueue& queue_;
-  const bool expects_one_row_;
   std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader_;
   grpc::ByteBuffer response_;
   grpc::Status status_;
-  ResponseFacts facts_;
+  uint64_t key_ = 0;  // 0: not a point read
+  std::string error_;
 };
 
 class StreamCall final : public Call {
  public:
   StreamCall(grpc::GenericStub& stub, grpc::CompletionQueue& queue) : stub_(stub), queue_(queue) {}
 
-  void Start(const std::string& path, grpc::ByteBuffer request) override;
+  void Start(RequestMaker& maker) override;
   bool OnEvent(bool ok, Totals& totals) override;
   std::string Error() const override;
 

@@ -77,13 +77,12 @@ Generator::Generator(const LoadOptions& options) : options_(options), maker_(opt
         grpc::CreateCustomChannel(options_.server, grpc::InsecureChannelCredentials(), arguments));
     stubs_.emplace_back(channels_.back());
   }
-  const Method method = options_.request.method;
   for (int i = 0; i < options_.concurrency; ++i) {
     grpc::GenericStub& stub = stubs_[static_cast<size_t>(i % options_.channels)];
-    if (method == Method::kStream) {
+    if (options_.request.method == Method::kStream) {
       calls_.push_back(std::make_unique<StreamCall>(stub, queue_));
     } else {
-      calls_.push_back(std::make_unique<UnaryCall>(stub, queue_, method == Method::kPoint));
+      calls_.push_back(std::make_unique<UnaryCall>(stub, queue_));
     }
     idle_.push_back(calls_.back().get());
   }
@@ -170,7 +169,7 @@ void Generator::SendWhatIsDue(Clock::time_point now) {
     idle_.pop_front();
     call->due = due;
     ++sent_;
-    call->Start(maker_.path(), maker_.Next());
+    call->Start(maker_);
   }
 }
 

@@ -74,8 +74,9 @@ uint64_t RequestMaker::RandomKey() {
 
 grpc::ByteBuffer RequestMaker::Next() {
   if (keys_ > 0) {
+    key_ = RandomKey();
     uint8_t varint[10];
-    uint8_t* end = CodedOutputStream::WriteVarint64ToArray(RandomKey(), varint);
+    uint8_t* end = CodedOutputStream::WriteVarint64ToArray(key_, varint);
     const auto size = static_cast<char>(end - varint);
     bytes_.resize(constant_size_);
     bytes_.push_back(kParamsTag);
@@ -99,6 +100,18 @@ ResponseFacts Inspect(grpc::ByteBuffer* response) {
   }
   facts.well_formed = in.ConsumedEntireMessage();
   return facts;
+}
+
+std::string CheckPoint(grpc::ByteBuffer* response, uint64_t key) {
+  grpc::ProtoBufferReader reader(response);
+  v1::QueryResponse message;
+  if (!message.ParseFromZeroCopyStream(&reader)) return "a response that is not a message";
+  if (message.rows_size() != 1 || message.rows(0).values_size() == 0) {
+    return std::to_string(message.rows_size()) + " rows for a point read";
+  }
+  const auto found = static_cast<uint64_t>(message.rows(0).values(0).int64_value());
+  if (found == key) return "";
+  return "row " + std::to_string(found) + " for key " + std::to_string(key);
 }
 
 }  // namespace sluice::bench

@@ -32,6 +32,9 @@ class RequestMaker {
 
   grpc::ByteBuffer Next();
 
+  // The key that the last message asks for; 0 when there is none.
+  uint64_t key() const { return key_; }
+
   const std::string& path() const { return path_; }
 
  private:
@@ -42,6 +45,7 @@ class RequestMaker {
   std::string bytes_;  // the constant part, then room for the key
   const size_t constant_size_;
   uint64_t random_state_;
+  uint64_t key_ = 0;
 };
 
 // What a response says about itself without being parsed: its rows are walked, not decoded.
@@ -53,6 +57,9 @@ struct ResponseFacts {
 };
 
 ResponseFacts Inspect(grpc::ByteBuffer* response);
+
+// Empty if the response is the one row that has this key in its first column; else what it is.
+std::string CheckPoint(grpc::ByteBuffer* response, uint64_t key);
 
 }  // namespace sluice::bench
 

@@ -117,6 +117,10 @@ std::string Hint(const Error& error) {
   if (NeverReached(error)) {
     return "start it with deploy/run, or name its address with --server or SLUICE_SERVER";
   }
+  if (const auto use = error.metadata.find("use");
+      use != error.metadata.end() && use->second == "StreamQuery") {
+    return "add --stream";
+  }
   if (error.code == absl::StatusCode::kDeadlineExceeded) return "--timeout D allows more time";
   if (error.retry_delay) {
     return absl::StrCat("try again after ", absl::FormatDuration(*error.retry_delay));
@@ -131,7 +135,9 @@ absl::string_view ExitCodesHelp() {
          "  0  done\n"
          "  1  the statement or the request failed; health: not serving\n"
          "  2  wrong usage; nothing was sent\n"
-         "  3  server not reachable, draining or overloaded; nothing was executed\n"
+         "  3  nothing was applied, and the same again may succeed: server not reachable, draining "
+         "or\n"
+         "     overloaded, or a conflict\n"
          "  4  outcome unknown: it may have been executed; look before sending it again\n"
          "  5  the deadline passed, or the call was cancelled (Ctrl-C)\n"
          "  6  permission denied\n"
@@ -146,6 +152,8 @@ ExitCode ExitCodeOf(const Error& error, bool read_only) {
     case absl::StatusCode::kResourceExhausted:
       // Load passes; a result that is too large does not.
       return error.executed == Executed::kNo && error.retry_delay ? kExitUnavailable : kExitFailed;
+    case absl::StatusCode::kAborted:
+      return error.executed == Executed::kUnknown ? kExitFailed : kExitUnavailable;
     case absl::StatusCode::kUnknown:
       return read_only ? kExitFailed : kExitUnknown;
     case absl::StatusCode::kDeadlineExceeded:
@@ -170,7 +178,9 @@ std::string Describe(const Error& error, const CallContext& context, const Style
     AppendField("detail", error.sql->detail(), style, &out);
   }
   for (const client::FieldViolation& field : error.fields) {
+    const bool path_said = absl::StrContains(error.message, field.field);
     const bool said = absl::StrContains(error.message, field.description);
+    if (path_said && said) continue;
     AppendField("field", said ? field.field : absl::StrCat(field.field, ": ", field.description),
                 style, &out);
   }

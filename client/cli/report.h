@@ -16,7 +16,7 @@ enum ExitCode : int {
   kExitOk = 0,
   kExitFailed = 1,       // the statement or request failed, or the server is not serving
   kExitUsage = 2,        // the command line is wrong; nothing was sent
-  kExitUnavailable = 3,  // nothing was executed; the same again may succeed
+  kExitUnavailable = 3,  // nothing was applied; the same again may succeed
   kExitUnknown = 4,      // it may have been executed
   kExitEnded = 5,        // the deadline passed, or it was cancelled
   kExitPermission = 6,   // refused by a policy

@@ -13,7 +13,7 @@ namespace sluice::core {
 absl::Status Connections::Add(Entry entry) {
   std::string id = entry.id;
   auto shared = std::make_shared<const Entry>(std::move(entry));
-  absl::MutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const bool added = by_id_.emplace(std::move(id), std::move(shared)).second;
   return added ? absl::OkStatus() : errors::Internal("A connection's id was taken already.");
 }
@@ -24,7 +24,7 @@ absl::StatusOr<Connections::EntryPtr> Connections::Find(const Context& /*ctx*/,
     return errors::ParameterInvalid("connection_id",
                                     "names no connection; `default` is the server's own");
   }
-  absl::ReaderMutexLock lock(&mu_);
+  MutexLock lock(&mu_);
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return errors::ConnectionNotFound(id);
   return found->second;
@@ -33,7 +33,7 @@ absl::StatusOr<Connections::EntryPtr> Connections::Find(const Context& /*ctx*/,
 std::vector<Connections::EntryPtr> Connections::List() const {
   std::vector<EntryPtr> entries;
   {
-    absl::ReaderMutexLock lock(&mu_);
+    MutexLock lock(&mu_);
     entries.reserve(by_id_.size());
     for (const auto& [id, entry] : by_id_) entries.push_back(entry);
   }

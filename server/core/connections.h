@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 #include "server/async/context.h"
+#include "server/base/mutex.h"
 #include "server/db/database.h"
 #include "server/db/driver.h"
 
@@ -53,7 +53,7 @@ class Connections {
   void CloseAll();
 
  private:
-  mutable absl::Mutex mu_;
+  mutable Mutex mu_;
   absl::flat_hash_map<std::string, EntryPtr> by_id_ ABSL_GUARDED_BY(mu_);
 };
 

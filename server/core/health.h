@@ -9,13 +9,13 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
 #include "server/async/context.h"
 #include "server/async/executor.h"
 #include "server/async/inbox.h"
 #include "server/async/task.h"
+#include "server/base/mutex.h"
 #include "server/core/connections.h"
 #include "server/db/database.h"
 
@@ -94,7 +94,7 @@ class HealthMonitor {
   MonitorJob start_;
   MonitorJob stop_;
   std::atomic<bool> stopping_{false};  // any thread
-  absl::Notification ended_;
+  Notification ended_;
 
   // The executor's thread.
   OnChange on_change_;

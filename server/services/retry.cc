@@ -20,9 +20,10 @@ Task<absl::Status> Retry::Next(const Context& ctx, absl::Status failure) {
     if (elapsed) co_return absl::OkStatus();
     failure = ctx.Stopped(errors::Executed::kNo);
   }
-  // An error that nobody would retry says nothing of attempts.
-  if (!transient && attempts_ == 1) co_return failure;
-  co_return errors::WithMetadata(std::move(failure), "attempts", absl::StrCat(attempts_));
+  if (transient || attempts_ > 1) {  // an error that nobody would retry says nothing of attempts
+    failure = errors::WithMetadata(std::move(failure), "attempts", absl::StrCat(attempts_));
+  }
+  co_return failure;
 }
 
 }  // namespace sluice::services

@@ -110,6 +110,12 @@ TEST(Describe, NamesFieldsAndWhatToUseInstead) {
   EXPECT_THAT(text, HasSubstr("use: BeginTransaction\n"));
 }
 
+TEST(Describe, TurnsTheServersAdviceIntoTheToolsOwnWords) {
+  Error error = Make(absl::StatusCode::kResourceExhausted, Executed::kNo, "VALUE_TOO_LARGE");
+  error.metadata["use"] = "StreamQuery";
+  EXPECT_THAT(Describe(error, {}, kPlain), HasSubstr("hint: add --stream\n"));
+}
+
 TEST(Describe, AServerThatIsNotThereIsSaidPlainly) {
   Error error = Make(absl::StatusCode::kUnavailable, Executed::kNo, "");
   error.message =
@@ -143,6 +149,7 @@ TEST(ExitCodes, TellWhatAScriptMayDoNext) {
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kUnavailable, Executed::kNo), false), kExitUnavailable);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kUnavailable, Executed::kUnknown), false), kExitUnknown);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kUnavailable, Executed::kUnknown), true), kExitUnavailable);
+  EXPECT_EQ(ExitCodeOf(Make(StatusCode::kAborted, Executed::kRolledBack), false), kExitUnavailable);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kUnknown, Executed::kUnknown), false), kExitUnknown);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kDeadlineExceeded, Executed::kUnknown), false), kExitEnded);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kCancelled, Executed::kNo), false), kExitEnded);

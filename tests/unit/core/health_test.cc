@@ -7,12 +7,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "server/async/completion.h"
+#include "server/base/mutex.h"
 #include "server/base/utf8.h"
 #include "tests/unit/core/scripted_database.h"
 
@@ -184,20 +183,19 @@ TEST_F(HealthMonitorTest, MayBeStoppedTwiceOrWithoutAStart) {
 TEST(HealthMonitorThreads, IsStartedAndJoinedFromAnotherThread) {
   Connections connections;
   ASSERT_TRUE(connections.Add(EntryOf("1", "a", std::make_shared<ScriptedDatabase>())).ok());
-  absl::Notification told;
+  Notification told;
   HealthMonitor monitor(connections, [&](const ConnectionHealth&) { told.Notify(); });
 
   ManualExecutor executor;
-  absl::Notification running;
+  Notification running;
   std::optional<Completion<bool>> end;
   std::thread thread([&] {
-    executor.Run(
-        [](absl::Notification& waits, std::optional<Completion<bool>>& done) -> Task<void> {
-          co_await Async<bool>([&](Completion<bool> completion) {
-            done.emplace(std::move(completion));
-            waits.Notify();
-          });
-        }(running, end));
+    executor.Run([](Notification& waits, std::optional<Completion<bool>>& done) -> Task<void> {
+      co_await Async<bool>([&](Completion<bool> completion) {
+        done.emplace(std::move(completion));
+        waits.Notify();
+      });
+    }(running, end));
   });
   running.WaitForNotification();
   monitor.Start(executor);

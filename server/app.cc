@@ -174,6 +174,7 @@ void App::StartServices() {
   rpc::RouteOptions routes;
   routes.command_timeout = settings_.command_timeout;
   routes.stream_stall = settings_.limits.stream_stall;
+  routes.names_every_call = settings_.log.sql;
   rpc::AddRoutes(*server_, *query_, *connection_, *monitoring_, routes);
 }
 

@@ -28,7 +28,7 @@ struct Context {
   std::stop_token stop;  // fires on the call's own thread
   absl::Time deadline = absl::InfiniteFuture();
   const Principal* who = nullptr;
-  absl::string_view request_id;
+  absl::string_view request_id;  // may be empty: most calls get a name only when they fail
   const std::atomic<StopCause>* cause = nullptr;  // null: cancelled
 
   // The error of a call that was stopped, given what became of its work.

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <csignal>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <utility>
 
 #include <poll.h>
@@ -14,9 +16,6 @@
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/sink.h>
 
-#include "absl/base/const_init.h"
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 #include "server/base/clock.h"
@@ -131,8 +130,8 @@ class Pipeline {
 };
 
 // Read-locked to push, so that Shutdown cannot take the pipeline from under a record.
-ABSL_CONST_INIT absl::Mutex pipeline_mu(absl::kConstInit);
-Pipeline* pipeline ABSL_GUARDED_BY(pipeline_mu) = nullptr;
+std::shared_mutex pipeline_mu;
+Pipeline* pipeline = nullptr;  // guarded by pipeline_mu
 
 }  // namespace
 
@@ -143,7 +142,7 @@ std::atomic<int> threshold{static_cast<int>(Level::kInfo)};
 void Write(Level level, Text logger, Text message, std::initializer_list<Field> fields) {
   const std::string line = FormatRecord(Clock::System().Now(), level, logger, message, fields);
   {
-    absl::ReaderMutexLock lock(&pipeline_mu);
+    const std::shared_lock lock(pipeline_mu);
     if (pipeline != nullptr) {
       pipeline->Push(line);
       return;
@@ -166,7 +165,7 @@ std::string_view LevelName(Level level) {
 
 void Init(Level level) {
   internal::threshold.store(static_cast<int>(level), std::memory_order_relaxed);
-  absl::MutexLock lock(&pipeline_mu);
+  const std::unique_lock lock(pipeline_mu);
   if (pipeline == nullptr) pipeline = new Pipeline();
 }
 
@@ -177,14 +176,14 @@ void Shutdown() {
   }
   std::unique_ptr<Pipeline> ending;
   {
-    absl::MutexLock lock(&pipeline_mu);
+    const std::unique_lock lock(pipeline_mu);
     ending.reset(std::exchange(pipeline, nullptr));
   }
   if (ending != nullptr) ending->Drain();
 }
 
 uint64_t Dropped() {
-  absl::ReaderMutexLock lock(&pipeline_mu);
+  const std::shared_lock lock(pipeline_mu);
   const uint64_t overrun = pipeline == nullptr ? 0 : pipeline->Overrun();
   return overrun + dropped.load(std::memory_order_relaxed);
 }

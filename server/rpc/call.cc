@@ -33,6 +33,26 @@ void LiveCalls::StopStreams(StopCause cause) {
   }
 }
 
+void LiveCalls::Watch(Call& call) {
+  if (call.due_ >= watchdog_.due) return;
+  watchdog_.due = call.due_;
+  call.loop_.StartTimer(watchdog_, call.due_ - call.loop_.clock().Steady());
+}
+
+void LiveCalls::StopOverdue() {
+  watchdog_.due = absl::InfiniteDuration();
+  Call* next = nullptr;  // the first that will be due
+  for (Call* call = first_; call != nullptr; call = call->next_) {
+    if (call->due_ <= call->loop_.clock().Steady()) {
+      call->due_ = absl::InfiniteDuration();
+      call->scope_.Stop(StopCause::kDeadline);
+    } else if (next == nullptr || call->due_ < next->due_) {
+      next = call;
+    }
+  }
+  if (next != nullptr && next->due_ != absl::InfiniteDuration()) Watch(*next);
+}
+
 Call::Call(Loop& loop, LiveCalls& live, Calls& calls, const MethodOptions& method)
     : loop_(loop), live_(live), calls_(calls), method_(method), done_tag_(*this) {
   context.AsyncNotifyWhenDone(
@@ -41,7 +61,6 @@ Call::Call(Loop& loop, LiveCalls& live, Calls& calls, const MethodOptions& metho
 
 Call::~Call() {
   if (!accepted_) return;
-  scope_.Disarm();
   live_.Remove(*this);
   calls_.Leave();
 }
@@ -51,14 +70,15 @@ absl::Status Call::Begin() {
   live_.Add(*this);
   absl::Status entered = calls_.Enter(method_.exempt);
   begun_ = loop_.clock().Steady();
-  request_id_ = ids::NewRequestId();
+  if (method_.names_every_call) request_id_ = ids::NewRequestId();
   const absl::Time now = loop_.clock().Now();
   absl::Time deadline = absl::InfiniteFuture();
   if (context.deadline() != std::chrono::system_clock::time_point::max())
     deadline = absl::FromChrono(context.deadline());
   if (method_.time_limit != absl::InfiniteDuration() && now + method_.time_limit < deadline) {
     deadline = now + method_.time_limit;
-    scope_.Arm(loop_, method_.time_limit);  // the caller's own deadline is gRPC's to watch
+    due_ = begun_ + method_.time_limit;  // the caller's own deadline is gRPC's to watch
+    live_.Watch(*this);
   }
   ctx_ = scope_.MakeContext(deadline, request_id_);
   return entered;
@@ -74,8 +94,11 @@ void Call::DoneTag::Complete(bool /*ok*/) {
 }
 
 grpc::Status Call::Finish(const absl::Status& status) {
+  const bool ok = status.ok();
+  if (ok && !log::Enabled(log::Level::kDebug)) return grpc::Status::OK;
+  if (request_id_.empty()) request_id_ = ids::NewRequestId();
   const double millis = absl::ToDoubleMilliseconds(loop_.clock().Steady() - begun_);
-  if (status.ok()) {
+  if (ok) {
     log::Debug("rpc", "OK",
                {{"request_id", request_id_}, {"method", method_.name}, {"ms", millis}});
     return grpc::Status::OK;

@@ -18,16 +18,35 @@ namespace sluice::rpc {
 
 class Call;
 
-// The calls that live on one loop, so that a drain can end them. The loop's thread only.
+// The calls that live on one loop, so that a drain can end them, and so that one timer can watch
+// the limits of all. The loop's thread only.
 class LiveCalls {
  public:
+  LiveCalls() : watchdog_(*this) {}
+
   void Add(Call& call);
   void Remove(Call& call);
   void StopAll(StopCause cause);
   // Only those whose method ends with a drain.
   void StopStreams(StopCause cause);
+  // Sees to it that the call is stopped when it is due.
+  void Watch(Call& call);
 
  private:
+  // Set to when the first of the calls is due, or earlier: a call that ends does not set it back,
+  // since a timer of its own for each call would cost more than the call's own part of it.
+  struct Watchdog : Timer {
+    explicit Watchdog(LiveCalls& owner)
+        : Timer([](Timer* timer) { static_cast<Watchdog*>(timer)->live.StopOverdue(); }),
+          live(owner) {}
+
+    LiveCalls& live;
+    absl::Duration due = absl::InfiniteDuration();  // on the steady clock
+  };
+
+  void StopOverdue();
+
+  Watchdog watchdog_;
   Call* first_ = nullptr;
 };
 
@@ -37,7 +56,8 @@ struct MethodOptions {
   absl::Duration time_limit = absl::InfiniteDuration();  // beside the caller's deadline
   absl::Duration stall_limit = absl::Seconds(30);        // for a stream whose peer takes nothing
   bool exempt = false;                                   // begun even when the server is full
-  bool ends_with_drain = false;  // told to end as soon as a drain begins: streams
+  bool ends_with_drain = false;   // told to end as soon as a drain begins: streams
+  bool names_every_call = false;  // a request id from the start; else only a failure gets one
 };
 
 class Call {
@@ -105,7 +125,8 @@ class Call {
   CallScope scope_;
   Context ctx_;
   std::string request_id_;
-  absl::Duration begun_ = absl::ZeroDuration();  // steady clock
+  absl::Duration begun_ = absl::ZeroDuration();    // steady clock
+  absl::Duration due_ = absl::InfiniteDuration();  // steady clock: the method's limit
   bool accepted_ = false;
   bool done_ = false;  // gRPC's done tag is here
   std::coroutine_handle<> waiter_;

@@ -48,12 +48,14 @@ void AddRoutes(Server& server,
   const auto unary = [&](absl::string_view name) {
     MethodOptions method;
     method.name = std::string(name);
+    method.names_every_call = options.names_every_call;
     method.time_limit = options.command_timeout;
     return method;
   };
   const auto stream = [&](absl::string_view name) {
     MethodOptions method;
     method.name = std::string(name);
+    method.names_every_call = options.names_every_call;
     method.stall_limit = options.stream_stall;
     method.ends_with_drain = true;
     return method;

@@ -14,6 +14,7 @@ namespace sluice::rpc {
 struct RouteOptions {
   absl::Duration command_timeout = absl::Seconds(60);
   absl::Duration stream_stall = absl::Seconds(30);
+  bool names_every_call = false;  // for logs that tell of calls that succeed
 };
 
 // The services outlive the server.

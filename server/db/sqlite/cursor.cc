@@ -150,7 +150,7 @@ absl::Status Stream::Why(const absl::Status& failure) const {
   if (watch_.ended == Watch::Ended::kDeadline) return errors::SnapshotTooOld(max_age);
   // Whoever stops a stream says why through End; else it is the readers that are being closed.
   const Context nobody{};
-  return WhyEnded(failure, watch_, nobody, max_age, /*closing=*/true);
+  return WhyEnded(failure, watch_, nobody, max_age, /*closing=*/true, errors::Executed::kNo);
 }
 
 absl::Status Stream::Begin(bool& writes) {
@@ -279,7 +279,7 @@ StreamCursor::StreamCursor(std::shared_ptr<const db::Database> database,
 
 StreamCursor::~StreamCursor() {
   executor_.CancelTimer(expiry_);
-  stream_->End(errors::Cancelled(errors::Executed::kRolledBack));
+  stream_->End(errors::Cancelled(errors::Executed::kNo));
 }
 
 void StreamCursor::Expire() {
@@ -292,9 +292,9 @@ Task<absl::StatusOr<db::Rows>> StreamCursor::Next(const Context& ctx) {
     first_.reset();
     co_return first;
   }
-  if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kRolledBack);
-  const std::stop_callback on_stop(
-      ctx.stop, [&] { stream_->End(ctx.Stopped(errors::Executed::kRolledBack)); });
+  if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kNo);
+  const std::stop_callback on_stop(ctx.stop,
+                                   [&] { stream_->End(ctx.Stopped(errors::Executed::kNo)); });
   absl::StatusOr<db::Rows> chunk = co_await Async<Stream::Result>(
       [&](Completion<Stream::Result> done) { stream_->Take(std::move(done)); });
   co_return chunk;

@@ -145,8 +145,8 @@ Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Database::Open(const Context& 
   CO_CHECK(Usable(ctx));
   if (file_.book().Find(statement.sql()) != Known::kWrites || !MayWrite(statement).ok()) {
     CO_TRY(const std::shared_ptr<Stream> stream, cursors_.Admit(ctx, statement));
-    const std::stop_callback on_stop(
-        ctx.stop, [&] { stream->End(ctx.Stopped(errors::Executed::kRolledBack)); });
+    const std::stop_callback on_stop(ctx.stop,
+                                     [&] { stream->End(ctx.Stopped(errors::Executed::kNo)); });
     Stream::Result first = co_await Async<Stream::Result>(
         [&](Completion<Stream::Result> done) { stream->Take(std::move(done)); });
     if (first.ok()) {

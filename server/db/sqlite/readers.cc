@@ -109,7 +109,8 @@ UnaryRead::Result UnaryRead::Read(Connection& connection) {
 }
 
 absl::Status UnaryRead::Why(const absl::Status& failure) const {
-  return WhyEnded(failure, watch_, ctx_, file_.settings().max_snapshot_age, queue_.closed());
+  return WhyEnded(failure, watch_, ctx_, file_.settings().max_snapshot_age, queue_.closed(),
+                  errors::Executed::kNo);
 }
 
 void Inspection::Run(Connection& connection) {
@@ -129,7 +130,8 @@ Inspection::Result Inspection::Ask(Connection& connection) {
   limits.max_bytes = 1 << 10;
   const absl::StatusOr<db::Rows> rows = CollectRows(connection, *prepared, limits, &watch_);
   if (!rows.ok()) {
-    return WhyEnded(rows.status(), watch_, ctx_, absl::InfiniteDuration(), queue_.closed());
+    return WhyEnded(rows.status(), watch_, ctx_, absl::InfiniteDuration(), queue_.closed(),
+                    errors::Executed::kNo);
   }
   if (rows->count != 1) return errors::Internal("The database gave an odd answer to a question.");
   db::DatabaseInfo info;

@@ -97,19 +97,19 @@ absl::Status WhyEnded(absl::Status failure,
                       const Watch& watch,
                       const Context& ctx,
                       absl::Duration limit,
-                      bool closing) {
+                      bool closing,
+                      errors::Executed executed) {
   if (!absl::IsCancelled(failure)) return failure;
   if (watch.ended == Watch::Ended::kDeadline) {
     // The two clocks are not read in one instant, so a little before the deadline counts as at it.
     const bool at_deadline = limit == absl::InfiniteDuration() ||
                              ctx.deadline <= Clock::System().Now() + absl::Milliseconds(5);
-    return at_deadline ? errors::DeadlineExceeded(errors::Executed::kRolledBack)
-                       : errors::SnapshotTooOld(limit);
+    return at_deadline ? errors::DeadlineExceeded(executed) : errors::SnapshotTooOld(limit);
   }
   if (closing && !ctx.stop.stop_requested()) {
-    return errors::WithExecuted(errors::PoolClosed(), errors::Executed::kRolledBack);
+    return errors::WithExecuted(errors::PoolClosed(), executed);
   }
-  return ctx.Stopped(errors::Executed::kRolledBack);
+  return ctx.Stopped(executed);
 }
 
 absl::Duration SteadyDeadline(absl::Time deadline) {

@@ -36,11 +36,13 @@ void AddFacts(const Connection& connection, const Prepared& prepared, db::Rows& 
 
 // Why a statement did not end well: `failure` itself, unless our own watch ended it. `limit`: how
 // long it may last where the call's deadline is further away. `closing`: the database goes away.
+// `executed`: what became of a statement that was ended; one that only reads leaves nothing.
 absl::Status WhyEnded(absl::Status failure,
                       const Watch& watch,
                       const Context& ctx,
                       absl::Duration limit,
-                      bool closing);
+                      bool closing,
+                      errors::Executed executed);
 
 // A call's deadline on the steady clock.
 absl::Duration SteadyDeadline(absl::Time deadline);

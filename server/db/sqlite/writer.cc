@@ -96,16 +96,17 @@ absl::Status Write::RunAlone(Connection& connection) {
   file_.book().Learn(statement_.sql(), prepared->writes ? Known::kWrites : Known::kReads);
   if (!prepared->writes) {
     absl::Status read = Apply(connection, *prepared);
-    return read.ok()
-               ? read
-               : WhyEnded(std::move(read), watch_, ctx_, absl::InfiniteDuration(), queue_.closed());
+    return read.ok() ? read
+                     : WhyEnded(std::move(read), watch_, ctx_, absl::InfiniteDuration(),
+                                queue_.closed(), errors::Executed::kNo);
   }
   TRY_STATUS(Begin(connection));
   absl::Status applied = Apply(connection, *prepared);
   if (!applied.ok()) {
     connection.Reset(*prepared);
     RollBack(connection);
-    return WhyEnded(std::move(applied), watch_, ctx_, absl::InfiniteDuration(), queue_.closed());
+    return WhyEnded(std::move(applied), watch_, ctx_, absl::InfiniteDuration(), queue_.closed(),
+                    errors::Executed::kRolledBack);
   }
   return Commit(connection);
 }

@@ -38,7 +38,7 @@ class DrainHook {
   virtual void OnDrained() = 0;
 
  protected:
-  ~DrainHook() = default;
+  virtual ~DrainHook() = default;
 
  private:
   friend class Executor;

@@ -58,7 +58,8 @@ Task<absl::Status> Health::Watch(const Context& ctx, const Request& request, Sin
     const bool alive = co_await sink.Write(response);
     if (!alive) co_return errors::PeerGone();
     const bool changed = co_await AwaitChange(ctx, request.service(), state);
-    if (!changed) co_return ctx.Stopped(errors::Executed::kNo);
+    // A drain changes the state and ends the call at once: the change is told first.
+    if (!changed && StateOf(request.service()) == state) co_return ctx.Stopped(errors::Executed::kNo);
   }
 }
 

@@ -26,13 +26,13 @@ constexpr size_t kNameBytes = 256;
 
 // What a result code means. `said` stands in place of the engine's words where those say too
 // little, or too much.
-struct Meaning {
-  int code;
+struct Meaning {  // NOLINT(clang-analyzer-optin.performance.Padding): in the order of the table
+  int code = 0;
   absl::string_view name;
-  StatusCode status;
+  StatusCode status = StatusCode::kInternal;
   absl::string_view sqlstate;
   absl::string_view reason;
-  Executed executed;
+  Executed executed = Executed::kUnknown;
   absl::string_view said;
 };
 

@@ -165,6 +165,7 @@ void App::StartServices() {
   options.default_max_bytes = settings_.limits.max_bytes;
   options.chunk_bytes = settings_.limits.chunk_bytes;
   options.value_depth = static_cast<int>(settings_.limits.value_depth);
+  options.command_timeout = settings_.command_timeout;
   options.log_sql = settings_.log.sql;
   query_ = std::make_unique<services::QueryService>(connections_, options, Clock::System());
   connection_ = std::make_unique<services::ConnectionService>(connections_, Clock::System());

@@ -66,7 +66,9 @@ void Serve(sluice::App& app, const sigset_t& signals) {
     pthread_kill(waiting, kDone);
   });
   for (bool hurried = false; AwaitSignal(signals) != kDone;) {
-    if (!hurried) app.Hurry();
+    if (hurried)
+      std::_Exit(kFailed);  // a third one: something does not end; what was acknowledged is on disk
+    app.Hurry();
     hurried = true;
   }
   shutdown.join();

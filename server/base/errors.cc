@@ -307,6 +307,19 @@ absl::Status SnapshotTooOld(absl::Duration limit) {
               Executed::kRolledBack);
 }
 
+absl::Status CommitOutcomeUnknown(const absl::Status& cause) {
+  absl::Status status(
+      absl::StatusCode::kUnknown,
+      absl::StrCat(
+          "The commit failed on its way to the disk and may have been applied; look before "
+          "you send it again: ",
+          cause.message()));
+  cause.ForEachPayload(
+      [&](absl::string_view key, const absl::Cord& value) { status.SetPayload(key, value); });
+  Put(status, kReasonKey, "", "COMMIT_OUTCOME_UNKNOWN");
+  return WithExecuted(std::move(status), Executed::kUnknown);
+}
+
 absl::Status Cancelled(Executed executed) {
   return Make(absl::StatusCode::kCancelled, "CALL_CANCELLED", "The call was cancelled.", executed);
 }
@@ -320,7 +333,7 @@ absl::Status StreamStalled(absl::Duration limit) {
   return Make(absl::StatusCode::kCancelled, "STREAM_STALLED",
               absl::StrCat("The client took no message for ", absl::FormatDuration(limit),
                            "; the stream was ended."),
-              Executed::kRolledBack);
+              Executed::kUnknown);
 }
 
 absl::Status PeerGone() {

@@ -90,6 +90,9 @@ absl::Status ServerOverloaded(int64_t limit);
 absl::Status ServerDraining(Executed executed);
 absl::Status SnapshotTooOld(absl::Duration limit);
 
+// The device failed during COMMIT: `cause` tells of it, and may have been applied.
+absl::Status CommitOutcomeUnknown(const absl::Status& cause);
+
 // Ends that the caller or time brought about.
 absl::Status Cancelled(Executed executed);
 absl::Status DeadlineExceeded(Executed executed);

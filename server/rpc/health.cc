@@ -59,7 +59,8 @@ Task<absl::Status> Health::Watch(const Context& ctx, const Request& request, Sin
     if (!alive) co_return errors::PeerGone();
     const bool changed = co_await AwaitChange(ctx, request.service(), state);
     // A drain changes the state and ends the call at once: the change is told first.
-    if (!changed && StateOf(request.service()) == state) co_return ctx.Stopped(errors::Executed::kNo);
+    if (!changed && StateOf(request.service()) == state)
+      co_return ctx.Stopped(errors::Executed::kNo);
   }
 }
 

@@ -50,6 +50,7 @@ void AddRoutes(Server& server,
     method.name = std::string(name);
     method.names_every_call = options.names_every_call;
     method.time_limit = options.command_timeout;
+    method.stall_limit = options.stream_stall;
     return method;
   };
   const auto stream = [&](absl::string_view name) {

@@ -37,6 +37,24 @@ struct Acceptor {
 // Resets the call's stream with CANCELLED and STREAM_STALLED.
 void ResetStalled(Call& call);
 
+// Ends a call whose peer takes nothing: its window is shut, so only a reset gets through.
+struct StallTimer : Timer {
+  explicit StallTimer(Call& owner)
+      : Timer([](Timer* timer) {
+          Call& stalled = static_cast<StallTimer*>(timer)->call;
+          stalled.scope().Stop(StopCause::kStalled);
+          ResetStalled(stalled);
+        }),
+        call(owner) {}
+
+  ~StallTimer() { call.loop().CancelTimer(*this); }
+
+  Call& call;
+};
+
+// A reply up to this size is gone, or the peer is, long before anyone could call it stalled.
+constexpr size_t kSmallReply = 64 << 10;
+
 // RpcSink: the writing end of a stream.
 template <class Message, class Stream>
 class RpcSink final : public Sink<Message> {
@@ -54,19 +72,6 @@ class RpcSink final : public Sink<Message> {
   }
 
  private:
-  // Ends a call whose peer takes nothing: its window is shut, so only a reset gets through.
-  struct StallTimer : Timer {
-    explicit StallTimer(Call& owner)
-        : Timer([](Timer* timer) {
-            Call& stalled = static_cast<StallTimer*>(timer)->call;
-            stalled.scope().Stop(StopCause::kStalled);
-            ResetStalled(stalled);
-          }),
-          call(owner) {}
-
-    Call& call;
-  };
-
   Call& call_;
   Stream& stream_;
   StallTimer stall_;
@@ -140,6 +145,9 @@ struct UnaryMethod {
       if (status.ok()) reply = Serialize(*std::move(result));
     }
     const grpc::Status sent = state->call.Finish(status);
+    StallTimer stall(state->call);
+    if (reply.Length() > kSmallReply)
+      state->call.loop().StartTimer(stall, state->call.method().stall_limit);
     co_await Operation([&](void* tag) {
       if (sent.ok()) {
         state->responder.Finish(reply, sent, tag);
@@ -147,6 +155,7 @@ struct UnaryMethod {
         state->responder.FinishWithError(sent, tag);
       }
     });
+    state->call.loop().CancelTimer(stall);
     co_await state->call.End();
   }
 };

@@ -1,5 +1,6 @@
 #include "server/services/query_service.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -124,8 +125,11 @@ Task<absl::Status> QueryService::Open(const Context& ctx,
                                       RetryPolicy policy,
                                       Stream& stream) {
   Retry retry(policy, clock_);
+  // Afterwards the peer and the snapshot have limits of their own; a write has run to its end.
+  Context opening = ctx;
+  opening.deadline = std::min(ctx.deadline, clock_.Now() + options_.command_timeout);
   for (;;) {
-    absl::Status status = co_await TryOpen(ctx, database, statement, stream);
+    absl::Status status = co_await TryOpen(opening, database, statement, stream);
     if (status.ok()) co_return status;
     status = co_await retry.Next(ctx, std::move(status));
     if (!status.ok()) co_return status;

@@ -31,6 +31,8 @@ struct QueryOptions {
   int64_t max_max_bytes = 64 << 20;
   int64_t chunk_bytes = 256 << 10;  // of a stream: the default and the most
   int value_depth = 32;
+  absl::Duration command_timeout =
+      absl::Seconds(60);  // of a streamed statement, to its first piece
   bool log_sql = false;
 };
 

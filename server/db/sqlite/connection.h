@@ -36,6 +36,7 @@ struct ConnectionOptions {
   bool foreign_keys = true;
   absl::Duration busy_timeout = absl::Seconds(5);
   int statement_cache = 256;
+  int max_value_bytes = 0;  // longest value; 0 = the limit that all connections have
 };
 
 // Watch: what may end a running statement early. Set before the statement runs, read by the

@@ -301,9 +301,7 @@ Task<absl::StatusOr<db::Rows>> StreamCursor::Next(const Context& ctx) {
 }
 
 Task<absl::StatusOr<db::Rows>> SpoolCursor::Next(const Context&) {
-  db::Rows chunk = std::move(chunks_.front());
-  chunks_.pop_front();
-  co_return chunk;
+  co_return spool_.Take();
 }
 
 }  // namespace sluice::sqlite

@@ -18,6 +18,7 @@
 #include "server/db/database.h"
 #include "server/db/sqlite/database_file.h"
 #include "server/db/sqlite/result.h"
+#include "server/db/sqlite/spool.h"
 #include "server/db/sqlite/work_queue.h"
 #include "server/db/statement.h"
 
@@ -171,12 +172,15 @@ class StreamCursor final : public db::Cursor {
 // SpoolCursor: the rows of a write that has been committed.
 class SpoolCursor final : public db::Cursor {
  public:
-  explicit SpoolCursor(std::deque<db::Rows> chunks) : chunks_(std::move(chunks)) {}
+  SpoolCursor(std::shared_ptr<const db::Database> database, Spool spool)
+      : database_(std::move(database)), spool_(std::move(spool)) {}
 
   Task<absl::StatusOr<db::Rows>> Next(const Context& ctx) override;
 
  private:
-  std::deque<db::Rows> chunks_;
+  const std::shared_ptr<const db::Database>
+      database_;  // first: the spool gives its room back to it
+  Spool spool_;
 };
 
 }  // namespace sluice::sqlite

@@ -164,7 +164,7 @@ Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Database::OpenSpool(
   SpooledWrite write(ctx, statement, file_, writer_.queue());
   SpooledWrite::Result chunks = co_await Await(ctx, Side(), writer_.queue(), write);
   if (!chunks.ok()) co_return chunks.status();
-  co_return std::make_unique<SpoolCursor>(*std::move(chunks));
+  co_return std::make_unique<SpoolCursor>(shared_from_this(), *std::move(chunks));
 }
 
 absl::Status Database::MayWrite(const db::Statement& statement) const {

@@ -14,6 +14,9 @@ namespace {
 
 constexpr int64_t kLookEvery = 1'000'000;  // microseconds
 
+// Rows of streamed writes that wait for their callers, all together, in bytes.
+constexpr int64_t kMostSpooledInAll = 128 << 20;
+
 }  // namespace
 
 absl::Status DatabaseFile::Check() {
@@ -56,8 +59,17 @@ void DatabaseFile::Note(const absl::Status& failure) {
   }
 }
 
-absl::StatusOr<std::unique_ptr<Connection>> DatabaseFile::OpenReader(absl::Duration busy_timeout) {
+bool DatabaseFile::TakeSpool(int64_t bytes) {
+  if (spooled_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= kMostSpooledInAll)
+    return true;
+  GiveSpool(bytes);
+  return false;
+}
+
+absl::StatusOr<std::unique_ptr<Connection>> DatabaseFile::OpenReader(absl::Duration busy_timeout,
+                                                                     int max_value_bytes) {
   ConnectionOptions options;
+  options.max_value_bytes = max_value_bytes;
   options.path = path_;
   options.foreign_keys = options_.foreign_keys;
   options.busy_timeout = busy_timeout;

@@ -64,12 +64,18 @@ class DatabaseFile {
   // Learns from a failure: a file that proved corrupt is not used again.
   void Note(const absl::Status& failure);
 
-  absl::StatusOr<std::unique_ptr<Connection>> OpenReader(absl::Duration busy_timeout);
+  absl::StatusOr<std::unique_ptr<Connection>> OpenReader(absl::Duration busy_timeout,
+                                                         int max_value_bytes = 0);
   absl::StatusOr<std::unique_ptr<Connection>> OpenWriter(absl::Duration busy_timeout);
 
   // How many transactions have been committed. Counted after COMMIT and before anyone is told, so
   // a snapshot that began after this was read holds everything that anyone was told by then.
   uint64_t commits() const { return commits_.load(std::memory_order_acquire); }
+
+  // Room for rows of streamed writes that their callers have not taken yet. False: there is none.
+  bool TakeSpool(int64_t bytes);
+
+  void GiveSpool(int64_t bytes) { spooled_.fetch_sub(bytes, std::memory_order_relaxed); }
 
   void Committed() { commits_.fetch_add(1, std::memory_order_release); }
 
@@ -84,6 +90,7 @@ class DatabaseFile {
 
   StatementBook book_;
   std::atomic<uint64_t> commits_{0};
+  std::atomic<int64_t> spooled_{0};  // bytes
   std::atomic<bool> corrupt_{false};
   std::atomic<bool> moved_{false};
   std::atomic<int64_t> look_at_{0};  // when to look next, in steady microseconds

@@ -12,6 +12,11 @@ namespace {
 
 // A larger result leaves the loop: writing it out would keep others waiting.
 constexpr int64_t kMostBytes = 64 << 10;
+// Values beyond this are left to the readers, since a function over one may take long within one VM
+// step.
+constexpr int kLongestValue = 256 << 10;
+constexpr size_t kLongestToCompile = 4 << 10;
+constexpr absl::Duration kLongestRead = absl::Milliseconds(2);
 // Collected work is handed over at this many, even if the drain goes on.
 constexpr int kHandOver = 64;
 // A connection that could not be opened is not tried again at once.
@@ -27,7 +32,7 @@ class LoopReaderOpening final : public Work {
 
   void Run(Connection&) override {
     // Never waits for a lock: on a loop, a busy database is left to the readers.
-    auto connection = file_.OpenReader(absl::ZeroDuration());
+    auto connection = file_.OpenReader(absl::ZeroDuration(), kLongestValue);
     if (connection.ok()) connection_ = *std::move(connection);
   }
 
@@ -47,15 +52,19 @@ class LoopReaderOpening final : public Work {
 }  // namespace
 
 std::optional<absl::StatusOr<db::Rows>> LoopReader::Read(const db::Statement& statement) {
+  // A long text takes too long to compile here.
+  if (statement.sql().size() > kLongestToCompile && !connection_->Cached(statement.sql()))
+    return std::nullopt;
   const absl::StatusOr<Prepared*> prepared = connection_->Prepare(statement.sql());
   if (!prepared.ok() || (*prepared)->writes) return std::nullopt;
   const absl::Status bound =
       connection_->Bind(**prepared, statement.params(), statement.named_params());
-  if (!bound.ok()) return bound;
+  if (!bound.ok()) return std::nullopt;  // a reader says what is wrong, and takes larger values
 
   BeginRead();
   Watch watch;
   watch.budget = file_.settings().loop_budget;
+  watch.deadline = Clock::System().Steady() + kLongestRead;
   RowLimits limits;
   limits.max_rows = statement.max_rows;
   limits.max_bytes = std::min(statement.max_bytes, kMostBytes);
@@ -63,7 +72,7 @@ std::optional<absl::StatusOr<db::Rows>> LoopReader::Read(const db::Statement& st
   const bool cut_here = statement.max_bytes > kMostBytes &&
                         (rows.ok() ? rows->truncated && rows->count < limits.max_rows
                                    : absl::IsResourceExhausted(rows.status()));
-  if (watch.ended == Watch::Ended::kBudget || cut_here) {
+  if (watch.ended != Watch::Ended::kNo || cut_here) {
     file_.book().Learn(statement.sql(), Known::kSlow);
     return std::nullopt;
   }

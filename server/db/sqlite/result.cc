@@ -107,7 +107,8 @@ absl::Status WhyEnded(absl::Status failure,
     return at_deadline ? errors::DeadlineExceeded(executed) : errors::SnapshotTooOld(limit);
   }
   if (closing && !ctx.stop.stop_requested()) {
-    return errors::WithExecuted(errors::PoolClosed(), executed);
+    return executed == errors::Executed::kRolledBack ? errors::ServerDraining(executed)
+                                                     : errors::PoolClosed();
   }
   return ctx.Stopped(executed);
 }

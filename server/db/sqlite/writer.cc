@@ -136,8 +136,8 @@ absl::Status Write::Commit(Connection& connection) {
   RollBack(connection);
   // Where the device failed, the next recovery may still find the commit whole in the journal.
   const bool device = absl::IsInternal(committed) || absl::IsDataLoss(committed);
-  return errors::WithExecuted(std::move(committed),
-                              device ? errors::Executed::kUnknown : errors::Executed::kRolledBack);
+  if (device) return errors::CommitOutcomeUnknown(committed);
+  return errors::WithExecuted(std::move(committed), errors::Executed::kRolledBack);
 }
 
 void UnaryWrite::Answer() {
@@ -161,25 +161,31 @@ absl::Status UnaryWrite::Apply(Connection& connection, Prepared& prepared) {
 
 void SpooledWrite::Answer() {
   if (status_.ok()) {
-    done_->Resolve(std::move(chunks_));
+    done_->Resolve(Spool(file_, std::move(chunks_), spooled_));
   } else {
+    file_.GiveSpool(spooled_);
     done_->Resolve(std::move(status_));
   }
 }
 
 absl::Status SpooledWrite::Apply(Connection& connection, Prepared& prepared) {
   ChunkMaker maker(connection, prepared, statement_.chunk_bytes);
-  int64_t spooled = 0;
   while (true) {
     absl::StatusOr<std::optional<db::Rows>> chunk = maker.Next(&watch_);
     if (!chunk.ok()) return errors::WithExecuted(chunk.status(), errors::Executed::kRolledBack);
     if (!chunk->has_value()) break;
-    spooled += static_cast<int64_t>((*chunk)->wire.size());
-    if (spooled > kMostSpooled) {
+    const auto size = static_cast<int64_t>((*chunk)->wire.size());
+    if (spooled_ + size > kMostSpooled) {
       return errors::WithExecuted(
           errors::ValueTooLarge("The result of a statement that writes", kMostSpooled, ""),
           errors::Executed::kRolledBack);
     }
+    if (!file_.TakeSpool(size)) {
+      return errors::WithExecuted(
+          errors::PoolExhausted("rows of writes that wait for their callers", kMostSpooled),
+          errors::Executed::kRolledBack);
+    }
+    spooled_ += size;
     chunks_.push_back(*std::move(*chunk));
   }
   db::Rows end;

@@ -17,6 +17,7 @@
 #include "server/db/rows.h"
 #include "server/db/sqlite/database_file.h"
 #include "server/db/sqlite/result.h"
+#include "server/db/sqlite/spool.h"
 #include "server/db/sqlite/work_queue.h"
 #include "server/db/statement.h"
 
@@ -118,7 +119,7 @@ class UnaryWrite final : public Write {
 class SpooledWrite final : public Write {
  public:
   // The chunks, and last the closing facts.
-  using Result = absl::StatusOr<std::deque<db::Rows>>;
+  using Result = absl::StatusOr<Spool>;
 
   SpooledWrite(const Context& ctx,
                const db::Statement& statement,
@@ -137,6 +138,7 @@ class SpooledWrite final : public Write {
 
   std::optional<Completion<Result>> done_;
   std::deque<db::Rows> chunks_;
+  int64_t spooled_ = 0;  // bytes taken of the file's room
 };
 
 }  // namespace sluice::sqlite

@@ -91,7 +91,7 @@ TEST(SettingValue, DurationsNeedTheirUnit) {
 }
 
 TEST(SettingValue, RangesAreSaidInTheSettingsUnits) {
-  EXPECT_EQ(WhyNot("limits.max_rows", "0"), "must be from 1 to 10000000");
+  EXPECT_EQ(WhyNot("limits.max_rows", "0"), "must be from 1 to 1000000");
   EXPECT_EQ(WhyNot("limits.request_bytes", "2GiB"), "must be from 1KiB to 1GiB");
   EXPECT_EQ(WhyNot("limits.request_bytes", "1"), "must be from 1KiB to 1GiB");
   EXPECT_EQ(WhyNot("limits.stream_stall", "2h"), "must be from 100ms to 1h");

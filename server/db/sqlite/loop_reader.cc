@@ -82,7 +82,7 @@ std::optional<absl::StatusOr<db::Rows>> LoopReader::Read(const db::Statement& st
 }
 
 // Reads of one drain share a transaction, which saves each of them its own; the first one goes
-// without, since it may stay alone.
+// without if it was alone in the drain before, since it may stay alone.
 //
 // A transaction that is held across reads may be older than a commit that was acknowledged in the
 // meantime, and whoever was told of that commit must see it in the next read. So the transaction is
@@ -92,12 +92,14 @@ std::optional<absl::StatusOr<db::Rows>> LoopReader::Read(const db::Statement& st
 void LoopReader::BeginRead() {
   const uint64_t commits = file_.commits();
   if (connection_->InTransaction() && commits != begun_with_) EndTransaction();
-  if (reads_++ == 0 || connection_->InTransaction()) return;
+  const bool alone = reads_++ == 0 && !company_;
+  if (alone || connection_->InTransaction()) return;
   begun_with_ = commits;
   connection_->Run("BEGIN").IgnoreError();  // without it, the read is a transaction of its own
 }
 
 void LoopReader::EndDrain() {
+  company_ = reads_ > 1;
   reads_ = 0;
   if (connection_->InTransaction()) EndTransaction();
 }

@@ -40,6 +40,7 @@ class LoopReader {
   const std::unique_ptr<Connection> connection_;
   DatabaseFile& file_;
   int64_t reads_ = 0;        // in this drain
+  bool company_ = false;     // the drain before had more than one
   uint64_t begun_with_ = 0;  // commits that the open transaction certainly sees
 };
 

@@ -41,11 +41,15 @@ class MovedFileTest(rpc.TestCase):
 
     def test_Fault58_a_file_that_is_replaced_is_neither_read_nor_written(self):
         path, aside = self.server.database, self.folder / "aside.db"
+        # Another SQLite that opened `path` while the server runs would take the journal beside it for its own and reset
+        # it; so the other file is made elsewhere, and looked at elsewhere.
+        other = harness.make_database(self.folder / "other.db", "CREATE TABLE t(a)", "INSERT INTO t VALUES(99)")
         os.rename(path, aside)
-        harness.make_database(path, "CREATE TABLE t(a)", "INSERT INTO t VALUES(99)")
+        os.rename(other, path)
         self.assert_refused()
-        self.assertEqual(read_table(path), [(99,)])
-        os.replace(aside, path)
+        os.rename(path, other)
+        self.assertEqual(read_table(other), [(99,)])
+        os.rename(aside, path)
         harness.wait_for(self.works_again, 5, "the database, put back, is used again")
         self.rpc.query("INSERT INTO t VALUES(3)")
         self.assertEqual(self.rpc.rows("SELECT a FROM t ORDER BY a"), [(1,), (3,)])

@@ -1,5 +1,6 @@
 #include "server/app.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <map>
@@ -9,9 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
+#include "server/async/join.h"
 #include "server/async/manual_executor.h"
+#include "server/base/errors.h"
 #include "server/base/ids.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
@@ -22,7 +26,10 @@
 namespace sluice {
 namespace {
 
-constexpr char kDefaultConnection[] = "default";
+// For copies of databases in the making.
+std::string ScratchFolder(const Settings& settings) {
+  return absl::StrCat(settings.data_dir, "/tmp");
+}
 
 db::DriverSettings DriverSettingsOf(const Settings& settings) {
   db::DriverSettings out;
@@ -32,8 +39,51 @@ db::DriverSettings DriverSettingsOf(const Settings& settings) {
   out.sqlite.max_snapshot_age = settings.sqlite.max_snapshot_age;
   out.sqlite.statement_cache = static_cast<int>(settings.sqlite.statement_cache);
   out.sqlite.loop_budget = settings.sqlite.loop_budget;
+  out.sqlite.journal_limit = settings.sqlite.journal_limit;
+  out.sqlite.load_idle = settings.sqlite.load_idle;
+  out.sqlite.load_limit = settings.sqlite.load_limit;
+  out.sqlite.scratch = ScratchFolder(settings);
   out.log_sql = settings.log.sql;
   return out;
+}
+
+using OpenedDatabase = absl::StatusOr<std::shared_ptr<db::Database>>;
+
+Task<OpenedDatabase> NoDriver() {
+  co_return errors::EngineNotBuilt("such");
+}
+
+// Through the driver for the target's engine.
+Task<OpenedDatabase> OpenTarget(const Context& ctx,
+                                db::Target target,
+                                const db::DriverSettings& settings) {
+  for (const db::Driver& driver : db::Drivers()) {
+    if (driver.engine == target.engine) return driver.open(ctx, std::move(target), settings);
+  }
+  return NoDriver();
+}
+
+// A few statements now and then: one reader will do.
+db::DriverSettings RegistrySettingsOf(const Settings& settings) {
+  db::DriverSettings out = DriverSettingsOf(settings);
+  out.sqlite.readers = 1;
+  out.sqlite.statement_cache = 16;
+  out.sqlite.loop_budget = 0;
+  return out;
+}
+
+// Absolute, and without links as far as it exists.
+absl::StatusOr<std::string> SqliteRoot(const Settings& settings) {
+  std::string root = settings.sqlite.root;
+  if (root.empty()) root = absl::StrCat(settings.data_dir, "/databases");
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(root, error);
+  const std::filesystem::path resolved = std::filesystem::weakly_canonical(absolute, error);
+  if (error || resolved.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the folder for databases ", root, " cannot be found: ", error.message()));
+  }
+  return resolved.string();
 }
 
 rpc::ServerOptions ServerOptionsOf(const Settings& settings) {
@@ -83,24 +133,36 @@ class App::Counters final : public services::CallCounters {
   const rpc::Calls& calls_;
 };
 
-App::App(const Settings& settings) : settings_(settings) {}
+App::App(const Settings& settings)
+    : settings_(settings),
+      connections_([drivers = DriverSettingsOf(settings)](const Context& ctx, db::Target target) {
+        return OpenTarget(ctx, std::move(target), drivers);
+      }) {}
 
 App::~App() = default;
 
 absl::Status App::Start() {
   TRY_STATUS(PrepareDataDir());
   server_ = std::make_unique<rpc::Server>(ServerOptionsOf(settings_));
-  TRY_STATUS(OpenDefaultDatabase());
+  ManualExecutor executor;
+  const auto [database, registry] = executor.Run(Join(OpenDefaultDatabase(), OpenRegistry()));
+  TRY_STATUS(database);
+  TRY_STATUS(registry);
   StartServices();
   const absl::Status started = server_->Start();
   if (!started.ok()) {
     connections_.CloseAll();
+    registry_->Close();
     return started;
   }
   health_monitor_ = std::make_unique<core::HealthMonitor>(
-      connections_, [this](const core::ConnectionHealth& health) {
+      connections_,
+      [this](const core::ConnectionHealth& health) {
         server_->health().Set(absl::StrCat("connections/", health.name),
                               health.state != core::HealthState::kUnhealthy);
+      },
+      [this](absl::string_view name) {
+        server_->health().Forget(absl::StrCat("connections/", name));
       });
   health_monitor_->Start(server_->executor());
   return absl::OkStatus();
@@ -130,33 +192,73 @@ absl::Status App::PrepareDataDir() {
         "; give this server its own with --data-dir"));
   }
   TRY(data_lock_, std::move(lock));
+  return PrepareScratchFolder();
+}
+
+// What a server left there that was killed is of no use to anyone. Only files that carry our name,
+// for the operator may have given us a folder with more in it.
+absl::Status App::PrepareScratchFolder() {
+  const std::string folder = ScratchFolder(settings_);
+  std::error_code error;
+  if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot make the folder ", folder));
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const bool ours = absl::StartsWith(entry.path().filename().string(), "copy-");
+    if (ours && entry.is_regular_file(error)) std::filesystem::remove(entry.path(), error);
+  }
   return absl::OkStatus();
 }
 
-absl::Status App::OpenDefaultDatabase() {
-  TRY(const DatabaseUrl url, DefaultDatabase(settings_));
-  for (const db::Driver& driver : db::Drivers()) {
-    if (driver.scheme != url.scheme) continue;
-    db::Target target;
-    target.engine = driver.engine;
-    target.path = url.in_memory ? ":memory:" : url.path;
-    target.options = {{"foreign_keys", url.foreign_keys ? "on" : "off"},
-                      {"readonly", url.read_only ? "on" : "off"}};
-    core::Connections::Entry entry;
-    entry.target = target.path;
-    entry.engine = driver.engine;
-    entry.read_only = url.read_only;
-    ManualExecutor executor;
-    TRY(entry.database,
-        executor.Run(driver.open(Context(), std::move(target), DriverSettingsOf(settings_))));
-    entry.id = kDefaultConnection;
-    entry.handle = ids::Handle(entry.id);
-    entry.name = kDefaultConnection;
-    entry.created = Clock::System().Now();
-    return connections_.Add(std::move(entry));
+Task<absl::Status> App::OpenDefaultDatabase() {
+  CO_TRY(const DatabaseUrl url, DefaultDatabase(settings_));
+  const absl::Span<const db::Driver> drivers = db::Drivers();
+  const auto driver = std::find_if(drivers.begin(), drivers.end(),
+                                   [&](const db::Driver& d) { return d.scheme == url.scheme; });
+  if (driver == drivers.end()) {
+    co_return absl::UnimplementedError(
+        absl::StrCat("there is no driver for ", url.scheme, " databases in this server"));
   }
-  return absl::UnimplementedError(
-      absl::StrCat("there is no driver for ", url.scheme, " databases in this server"));
+  core::Connections::Entry entry;
+  entry.where.engine = driver->engine;
+  entry.where.path = url.in_memory ? ":memory:" : url.path;
+  entry.where.options = {{"foreign_keys", url.foreign_keys ? "on" : "off"},
+                         {"readonly", url.read_only ? "on" : "off"}};
+  entry.target = entry.where.path;
+  entry.engine = driver->engine;
+  entry.read_only = url.read_only;
+  const Context ctx;
+  const db::DriverSettings settings = DriverSettingsOf(settings_);
+  CO_TRY(entry.database, co_await driver->open(ctx, entry.where, settings));
+  entry.key = ids::HashOf({core::kDefaultConnection.data(), core::kDefaultConnection.size()});
+  entry.handle = ids::Handle(entry.key);
+  entry.name = std::string(core::kDefaultConnection);
+  entry.created = Clock::System().Now();
+  co_return connections_.Add(std::move(entry));
+}
+
+Task<absl::Status> App::OpenRegistry() {
+  db::Target target;
+  target.path = absl::StrCat(settings_.data_dir, "/registry.db");
+  target.own = true;
+  const Context ctx;
+  const db::DriverSettings drivers = RegistrySettingsOf(settings_);
+  CO_TRY(auto database, co_await OpenTarget(ctx, std::move(target), drivers));
+  CO_TRY(registry_, co_await core::Registry::Open(std::move(database)));
+
+  core::RegistrarOptions options;
+  CO_TRY(options.sqlite_root, SqliteRoot(settings_));
+  options.max_connections = settings_.limits.connections;
+  options.opened = [this](absl::string_view name) {
+    server_->health().Set(absl::StrCat("connections/", name), true);
+  };
+  options.closed = [this](absl::string_view name) {
+    server_->health().Forget(absl::StrCat("connections/", name));
+  };
+  registrar_ = std::make_unique<core::Registrar>(connections_, *registry_, std::move(options),
+                                                 Clock::System());
+  CO_CHECK(co_await registrar_->Restore());
+  co_return absl::OkStatus();
 }
 
 void App::StartServices() {
@@ -167,16 +269,32 @@ void App::StartServices() {
   options.value_depth = static_cast<int>(settings_.limits.value_depth);
   options.command_timeout = settings_.command_timeout;
   options.log_sql = settings_.log.sql;
+  page_tokens_ = std::make_unique<services::PageTokens>(registry_->page_token_key());
   query_ = std::make_unique<services::QueryService>(connections_, options, Clock::System());
-  connection_ = std::make_unique<services::ConnectionService>(connections_, Clock::System());
+  batch_ = std::make_unique<services::BatchService>(connections_, options, Clock::System());
+  bulk_ = std::make_unique<services::BulkService>(connections_, options, Clock::System());
+  plan_ = std::make_unique<services::PlanService>(connections_, options.value_depth);
+  schema_ = std::make_unique<services::SchemaService>(connections_, *page_tokens_);
+  backup_ = std::make_unique<services::BackupService>(connections_);
+  connection_ = std::make_unique<services::ConnectionService>(connections_, *registrar_,
+                                                              Clock::System(), *page_tokens_);
   counters_ = std::make_unique<Counters>(server_->calls());
   monitoring_ = std::make_unique<services::MonitoringService>(connections_, FactsOf(settings_),
                                                               *counters_, Clock::System());
   rpc::RouteOptions routes;
   routes.command_timeout = settings_.command_timeout;
   routes.stream_stall = settings_.limits.stream_stall;
+  routes.stream_idle = settings_.limits.stream_idle;
   routes.names_every_call = settings_.log.sql;
-  rpc::AddRoutes(*server_, *query_, *connection_, *monitoring_, routes);
+  const rpc::Services services{.query = *query_,
+                               .batch = *batch_,
+                               .bulk = *bulk_,
+                               .plan = *plan_,
+                               .schema = *schema_,
+                               .connection = *connection_,
+                               .backup = *backup_,
+                               .monitoring = *monitoring_};
+  rpc::AddRoutes(*server_, services, routes);
 }
 
 void App::Shutdown() {
@@ -185,6 +303,7 @@ void App::Shutdown() {
   health_monitor_->Join();
   server_->Shutdown();
   connections_.CloseAll();
+  registry_->Close();
   server_->Stop();
 }
 

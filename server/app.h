@@ -8,14 +8,23 @@
 
 #include "absl/status/status.h"
 
+#include "server/async/task.h"
 #include "server/base/config.h"
 #include "server/base/file_lock.h"
 #include "server/core/connections.h"
 #include "server/core/health.h"
+#include "server/core/registrar.h"
+#include "server/core/registry.h"
 #include "server/rpc/server.h"
+#include "server/services/backup_service.h"
+#include "server/services/batch_service.h"
+#include "server/services/bulk_service.h"
 #include "server/services/connection_service.h"
 #include "server/services/monitoring_service.h"
+#include "server/services/page_token.h"
+#include "server/services/plan_service.h"
 #include "server/services/query_service.h"
+#include "server/services/schema_service.h"
 
 namespace sluice {
 
@@ -45,16 +54,26 @@ class App {
   class Counters;
 
   absl::Status PrepareDataDir();
-  absl::Status OpenDefaultDatabase();
+  absl::Status PrepareScratchFolder();
+  Task<absl::Status> OpenDefaultDatabase();
+  Task<absl::Status> OpenRegistry();
   void StartServices();
 
   const Settings settings_;  // constant after construction
   std::unique_ptr<FileLock> data_lock_;
   core::Connections connections_;
+  std::unique_ptr<core::Registry> registry_;
+  std::unique_ptr<core::Registrar> registrar_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<Counters> counters_;
+  std::unique_ptr<services::PageTokens> page_tokens_;
   std::unique_ptr<services::QueryService> query_;
+  std::unique_ptr<services::BatchService> batch_;
+  std::unique_ptr<services::BulkService> bulk_;
+  std::unique_ptr<services::PlanService> plan_;
+  std::unique_ptr<services::SchemaService> schema_;
   std::unique_ptr<services::ConnectionService> connection_;
+  std::unique_ptr<services::BackupService> backup_;
   std::unique_ptr<services::MonitoringService> monitoring_;
   std::unique_ptr<core::HealthMonitor> health_monitor_;
 };

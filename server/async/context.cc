@@ -12,6 +12,8 @@ absl::Status Context::Stopped(errors::Executed executed) const {
       return errors::ServerDraining(executed);
     case StopCause::kStalled:
       return errors::WithMetadata(errors::Cancelled(executed), "cause", "stalled");
+    case StopCause::kIdle:
+      return errors::StreamIdle(executed);
     case StopCause::kNone:
     case StopCause::kCancelled:
       break;

@@ -22,6 +22,7 @@ enum class StopCause {
   kDeadline,   // the caller's deadline, or a limit of the server's, has passed
   kDraining,   // the server is going down
   kStalled,    // the caller takes no messages
+  kIdle,       // the caller sends none
 };
 
 struct Context {

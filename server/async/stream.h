@@ -25,8 +25,15 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  // The next message, or nothing at the end of the stream (or of the peer).
+  // The next message, or nothing at the end of the stream (or of the peer), or once the call has to
+  // end.
   virtual Task<std::optional<T>> Read() = 0;
+
+  // A Read that waits, and every later one, gives nothing. On the call's executor.
+  virtual void BreakOff() = 0;
+
+  // After the end: the peer has said that this was all, and did not just break off.
+  virtual bool complete() const = 0;
 };
 
 }  // namespace sluice

@@ -28,8 +28,6 @@ constexpr Reason kCatalogue[] = {
     {"REQUEST_UNPARSABLE", "INTERNAL",
      "The bytes of the request are no such message, or it nests too deep.",
      "Send what the proto declares; Values nest 32 deep at most."},
-    {"REQUEST_TOO_LARGE", "RESOURCE_EXHAUSTED",
-     "The request message is larger than the server takes.", "Send less in one request."},
     {"VALUE_TOO_LARGE", "RESOURCE_EXHAUSTED", "A value or a row is larger than a limit in force.",
      "Stream the result, or raise the limit that the message names."},
     {"STATEMENT_REFUSED", "INVALID_ARGUMENT or PERMISSION_DENIED",
@@ -41,10 +39,31 @@ constexpr Reason kCatalogue[] = {
     {"READ_ONLY_VIOLATION", "PERMISSION_DENIED",
      "The statement would write where only reading is allowed.",
      "Drop `read_only`, or use a connection that may write."},
+    {"AFFECTED_ROWS_EXCEEDED", "FAILED_PRECONDITION",
+     "The statement changed more rows than `max_affected_rows` allows; it was undone.",
+     "Check the condition of the statement, or raise the bound."},
+    {"REQUEST_ID_REUSED", "INVALID_ARGUMENT",
+     "The request id was used before, for a request with other content; nothing was run.",
+     "Give each request that is meant as a new one a new UUID."},
+    {"REPLAY_TOO_LARGE", "FAILED_PRECONDITION",
+     "The request was applied by an earlier call; its answer was too large to be kept.",
+     "Do not send it again; read what you need with another request."},
+    {"TABLE_NOT_FOUND", "NOT_FOUND", "The database has no such table or view.",
+     "Metadata `nearest` names the one that is most like it; ListTables shows all."},
     {"CONNECTION_NOT_FOUND", "NOT_FOUND", "No such connection, or not yours.",
      "Check the id; `default` always exists."},
-    {"CONNECTION_INVALID_TARGET", "INVALID_ARGUMENT or FAILED_PRECONDITION",
+    {"CONNECTION_EXISTS", "ALREADY_EXISTS", "A connection with this name is registered already.",
+     "Choose another name, or close that connection first."},
+    {"CONNECTION_LIMIT", "RESOURCE_EXHAUSTED",
+     "The server has as many connections registered as it may.",
+     "Close one, or raise limits.connections."},
+    {"CONNECTION_PERMANENT", "FAILED_PRECONDITION",
+     "The connection that the server was started with cannot be closed.",
+     "Stop the server instead."},
+    {"CONNECTION_INVALID_TARGET", "INVALID_ARGUMENT, FAILED_PRECONDITION or PERMISSION_DENIED",
      "The target cannot be opened as it stands.", "Correct what the message names."},
+    {"ENGINE_NOT_BUILT", "UNIMPLEMENTED", "This server has no driver for that kind of database.",
+     "Metadata `engine` names it; GetServerInfo lists those that there are."},
     {"CONNECTION_IN_USE", "FAILED_PRECONDITION or UNAVAILABLE",
      "Another process holds the database or its lock.", "Stop the other process, or wait for it."},
     {"HEALTH_NAME_UNKNOWN", "NOT_FOUND",
@@ -52,9 +71,14 @@ constexpr Reason kCatalogue[] = {
      "Ask for an empty name, a full service name, or `connections/<name>`."},
     {"DATABASE_CORRUPT", "DATA_LOSS", "The file is damaged or is no database.",
      "Restore it from a backup; nothing further is read from it."},
+    {"INDEX_CORRUPT", "DATA_LOSS", "An index disagrees with its table; the statement was undone.",
+     "REINDEX, or rebuild the virtual table; the database goes on serving."},
     {"DISK_FULL", "RESOURCE_EXHAUSTED",
      "The database's disk is full; nothing of the statement remains.",
      "Free space, then send the statement again."},
+    {"DEVICE_FAULT", "DATA_LOSS",
+     "The disk failed while the transaction was committed; nothing of it remains.",
+     "Look after the disk, then send the request again."},
     {"POOL_EXHAUSTED", "RESOURCE_EXHAUSTED",
      "The queue for the database is full, or no connection came free in time.",
      "Wait for RetryInfo's delay, then retry; lower the load if it lasts."},
@@ -67,15 +91,19 @@ constexpr Reason kCatalogue[] = {
      "The server is going down; `executed` says what became of the call.",
      "Retry elsewhere if `executed` is `no`."},
     {"SNAPSHOT_TOO_OLD", "ABORTED", "The read lasted longer than a snapshot may live.",
-     "Read less at a time, or raise sqlite.max_snapshot_age."},
+     "Read less at a time, or raise sqlite.max_snapshot_age or sqlite.journal_limit."},
+    {"TRANSACTION_EXPIRED", "ABORTED",
+     "The transaction's time was over, and it was rolled back; nothing of it remains.",
+     "Begin again, and go faster or in smaller parts."},
     {"LOCK_TIMEOUT", "ABORTED", "A lock did not come free in time; nothing was applied.",
      "Retry after RetryInfo's delay."},
     {"CALL_CANCELLED", "CANCELLED", "The caller cancelled or went away.",
      "`executed` says what became of the statement."},
     {"DEADLINE_PASSED", "DEADLINE_EXCEEDED", "The deadline passed first.",
      "`executed` says what became of the statement; allow more time."},
-    {"STREAM_STALLED", "CANCELLED", "The client took no message of a stream for too long.",
-     "Read on, or ask for less."},
+    {"STREAM_STALLED", "CANCELLED",
+     "The client took no message of a stream for too long, or sent none.",
+     "Read on, or ask for less; send on, or send it in smaller parts."},
     {"COMMIT_OUTCOME_UNKNOWN", "UNKNOWN",
      "The commit was sent, and its outcome was lost: it may have been applied.",
      "Look before you send it again."},
@@ -182,15 +210,6 @@ absl::Status Unparsable() {
               Executed::kNo);
 }
 
-absl::Status RequestTooLarge(int64_t limit_bytes) {
-  absl::Status status =
-      Make(absl::StatusCode::kResourceExhausted, "REQUEST_TOO_LARGE",
-           absl::StrCat("The request is larger than ", limit_bytes, " bytes; send less at once."),
-           Executed::kNo);
-  Put(status, kMetadataPrefix, "limit_bytes", absl::StrCat(limit_bytes));
-  return status;
-}
-
 absl::Status ValueTooLarge(absl::string_view what, int64_t limit_bytes, absl::string_view use) {
   absl::Status status = Make(
       absl::StatusCode::kResourceExhausted, "VALUE_TOO_LARGE",
@@ -231,6 +250,44 @@ absl::Status ReadOnlyViolation(absl::string_view why) {
               absl::StrCat("The statement would write: ", why, "."), Executed::kNo);
 }
 
+absl::Status AffectedRowsExceeded(int64_t affected, int64_t limit) {
+  absl::Status status = Make(
+      absl::StatusCode::kFailedPrecondition, "AFFECTED_ROWS_EXCEEDED",
+      absl::StrCat(affected, " rows were changed and at most ", limit, " may be; it was undone."),
+      Executed::kRolledBack);
+  Put(status, kMetadataPrefix, "rows_affected", absl::StrCat(affected));
+  Put(status, kMetadataPrefix, "max_affected_rows", absl::StrCat(limit));
+  return status;
+}
+
+absl::Status RequestIdReused() {
+  absl::Status status =
+      Make(absl::StatusCode::kInvalidArgument, "REQUEST_ID_REUSED",
+           "This request_id belongs to an earlier request with other content; nothing was run.",
+           Executed::kNo);
+  Put(status, kFieldPrefix, "request_id", "was used for a request with other content");
+  return status;
+}
+
+absl::Status ReplayTooLarge() {
+  absl::Status status =
+      Make(absl::StatusCode::kFailedPrecondition, "REPLAY_TOO_LARGE",
+           "The request was applied by an earlier call, whose answer was too large to be kept.",
+           Executed::kUnknown);
+  Put(status, kMetadataPrefix, "outcome", "committed");
+  return status;
+}
+
+absl::Status TableNotFound(absl::string_view table, absl::string_view nearest) {
+  absl::Status status =
+      Make(absl::StatusCode::kNotFound, "TABLE_NOT_FOUND",
+           nearest.empty() ? absl::StrCat("There is no table ", table, ".")
+                           : absl::StrCat("There is no table ", table, "; is it ", nearest, "?"),
+           Executed::kNo);
+  Put(status, kMetadataPrefix, "nearest", nearest);
+  return status;
+}
+
 absl::Status ConnectionNotFound(absl::string_view id) {
   absl::Status status =
       Make(absl::StatusCode::kNotFound, "CONNECTION_NOT_FOUND",
@@ -245,12 +302,55 @@ absl::Status ConnectionInvalidTarget(absl::string_view why) {
               Executed::kNo);
 }
 
+absl::Status ConnectionOptionUnknown(absl::string_view why) {
+  return Make(absl::StatusCode::kInvalidArgument, "CONNECTION_INVALID_TARGET", why, Executed::kNo);
+}
+
 absl::Status ConnectionInUse(absl::string_view why) {
   return Make(absl::StatusCode::kFailedPrecondition, "CONNECTION_IN_USE", why, Executed::kNo);
 }
 
 absl::Status DatabaseCorrupt(absl::string_view what) {
   return Make(absl::StatusCode::kDataLoss, "DATABASE_CORRUPT", what, Executed::kNo);
+}
+
+absl::Status ConnectionForbidden(absl::string_view why) {
+  return Make(absl::StatusCode::kPermissionDenied, "CONNECTION_INVALID_TARGET", why, Executed::kNo);
+}
+
+absl::Status DatabaseMissing() {
+  return ConnectionInvalidTarget(
+      "There is no such database file, and this connection does not make one.");
+}
+
+absl::Status EngineNotBuilt(absl::string_view engine) {
+  absl::Status status =
+      Make(absl::StatusCode::kUnimplemented, "ENGINE_NOT_BUILT",
+           absl::StrCat("This server has no driver for ", engine, " databases."), Executed::kNo);
+  Put(status, kMetadataPrefix, "engine", engine);
+  return status;
+}
+
+absl::Status ConnectionExists(absl::string_view name) {
+  absl::Status status =
+      Make(absl::StatusCode::kAlreadyExists, "CONNECTION_EXISTS",
+           absl::StrCat("There is a connection named ", name, " already."), Executed::kNo);
+  Put(status, kMetadataPrefix, "name", name);
+  return status;
+}
+
+absl::Status ConnectionLimit(int64_t limit) {
+  absl::Status status = Make(
+      absl::StatusCode::kResourceExhausted, "CONNECTION_LIMIT",
+      absl::StrCat("The server has ", limit, " connections, its limit; close one."), Executed::kNo);
+  Put(status, kMetadataPrefix, "limit", absl::StrCat(limit));
+  return status;
+}
+
+absl::Status ConnectionPermanent() {
+  return Make(absl::StatusCode::kFailedPrecondition, "CONNECTION_PERMANENT",
+              "The default connection lives as long as the server and cannot be closed.",
+              Executed::kNo);
 }
 
 absl::Status HealthUnknown() {
@@ -307,6 +407,34 @@ absl::Status SnapshotTooOld(absl::Duration limit) {
               Executed::kRolledBack);
 }
 
+absl::Status SnapshotInTheWay(int64_t limit_bytes) {
+  return WithRetryDelay(
+      Make(absl::StatusCode::kAborted, "SNAPSHOT_TOO_OLD",
+           absl::StrCat("The read was ended because the database's journal had grown to ",
+                        limit_bytes, " bytes behind it; read less at a time."),
+           Executed::kRolledBack),
+      absl::Milliseconds(100));
+}
+
+absl::Status TransactionExpired(absl::string_view why) {
+  return WithRetryDelay(
+      Make(absl::StatusCode::kAborted, "TRANSACTION_EXPIRED",
+           absl::StrCat(why, "; everything was rolled back."), Executed::kRolledBack),
+      absl::Milliseconds(100));
+}
+
+absl::Status DeviceFault(const absl::Status& cause) {
+  absl::Status status(
+      absl::StatusCode::kDataLoss,
+      absl::StrCat("The disk failed while the transaction was committed, and nothing of it "
+                   "remains: ",
+                   cause.message()));
+  cause.ForEachPayload(
+      [&](absl::string_view key, const absl::Cord& value) { status.SetPayload(key, value); });
+  Put(status, kReasonKey, "", "DEVICE_FAULT");
+  return WithExecuted(std::move(status), Executed::kRolledBack);
+}
+
 absl::Status CommitOutcomeUnknown(const absl::Status& cause) {
   absl::Status status(
       absl::StatusCode::kUnknown,
@@ -336,6 +464,11 @@ absl::Status StreamStalled(absl::Duration limit) {
               Executed::kUnknown);
 }
 
+absl::Status StreamIdle(Executed executed) {
+  return Make(absl::StatusCode::kCancelled, "STREAM_STALLED",
+              "The client sent no message for too long, and the stream was ended.", executed);
+}
+
 absl::Status PeerGone() {
   return Make(absl::StatusCode::kCancelled, "CALL_CANCELLED", "The client went away.",
               Executed::kUnknown);
@@ -357,6 +490,24 @@ absl::Status WithRetryDelay(absl::Status status, absl::Duration delay) {
 
 absl::Status WithExecuted(absl::Status status, Executed executed) {
   return WithMetadata(std::move(status), "executed", ExecutedName(executed));
+}
+
+absl::Status WithoutDetails(const absl::Status& status) {
+  absl::Status bare(status.code(), status.message());
+  const std::string kept[] = {
+      std::string(kReasonKey),
+      std::string(kRetryKey),
+      absl::StrCat(kMetadataPrefix, "executed"),
+      absl::StrCat(kSqlPrefix, "sqlstate"),
+      absl::StrCat(kSqlPrefix, "severity"),
+      absl::StrCat(kSqlPrefix, "engine"),
+      absl::StrCat(kSqlPrefix, "engine_code"),
+  };
+  for (const std::string& key : kept) {
+    const absl::optional<absl::Cord> value = status.GetPayload(key);
+    if (value.has_value()) bare.SetPayload(key, *value);
+  }
+  return bare;
 }
 
 std::string ReasonOf(const absl::Status& status) {

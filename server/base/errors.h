@@ -61,8 +61,6 @@ absl::Status ParameterInvalidAt(absl::string_view field,
 absl::Status FieldNotImplemented(absl::string_view field);
 // The bytes of a request are no such message.
 absl::Status Unparsable();
-// The message of a request is larger than the server takes.
-absl::Status RequestTooLarge(int64_t limit_bytes);
 // A value or row is larger than the engine or the caller's own limit allows.
 absl::Status ValueTooLarge(absl::string_view what, int64_t limit_bytes, absl::string_view use);
 
@@ -72,13 +70,35 @@ absl::Status StatementRefused(absl::string_view what, absl::string_view use);
 absl::Status StatementForbidden(absl::string_view what, absl::string_view use);
 absl::Status TransactionControlRefused(absl::string_view verb, absl::string_view use);
 absl::Status ReadOnlyViolation(absl::string_view why);
+// It was undone.
+absl::Status AffectedRowsExceeded(int64_t affected, int64_t limit);
+
+// Repeats.
+absl::Status RequestIdReused();
+// The first call was applied, but its answer was not kept.
+absl::Status ReplayTooLarge();
 
 // Connections.
 absl::Status ConnectionNotFound(absl::string_view id);
 absl::Status ConnectionInvalidTarget(absl::string_view why);
+// An option of a target that does not exist, as INVALID_ARGUMENT.
+absl::Status ConnectionOptionUnknown(absl::string_view why);
 // Another process holds what only one gateway may hold.
 absl::Status ConnectionInUse(absl::string_view why);
 absl::Status DatabaseCorrupt(absl::string_view what);
+// A target that the operator's rules do not allow, as PERMISSION_DENIED.
+absl::Status ConnectionForbidden(absl::string_view why);
+// There is no such file, and it may not be made.
+absl::Status DatabaseMissing();
+// No driver for this kind of database was built in.
+absl::Status EngineNotBuilt(absl::string_view engine);
+absl::Status ConnectionExists(absl::string_view name);
+absl::Status ConnectionLimit(int64_t limit);
+// `default` cannot be closed.
+absl::Status ConnectionPermanent();
+
+// `nearest`: the name that is most like it; empty if none is.
+absl::Status TableNotFound(absl::string_view table, absl::string_view nearest);
 
 // grpc.health.v1 was asked about a name that it does not know.
 absl::Status HealthUnknown();
@@ -90,13 +110,21 @@ absl::Status ServerOverloaded(int64_t limit);
 absl::Status ServerDraining(Executed executed);
 absl::Status SnapshotTooOld(absl::Duration limit);
 
+// The journal of the database had grown to its limit, and this read kept it from starting over.
+absl::Status SnapshotInTheWay(int64_t limit_bytes);
+// A lease ended, and what was not committed was rolled back.
+absl::Status TransactionExpired(absl::string_view why);
+
 // The device failed during COMMIT: `cause` tells of it, and may have been applied.
 absl::Status CommitOutcomeUnknown(const absl::Status& cause);
+// The device failed during COMMIT, and nothing of the transaction is left.
+absl::Status DeviceFault(const absl::Status& cause);
 
 // Ends that the caller or time brought about.
 absl::Status Cancelled(Executed executed);
 absl::Status DeadlineExceeded(Executed executed);
 absl::Status StreamStalled(absl::Duration limit);
+absl::Status StreamIdle(Executed executed);
 absl::Status PeerGone();
 // A fault of our own; `what` goes to the caller, so it names no value and no secret.
 absl::Status Internal(absl::string_view what);
@@ -105,6 +133,8 @@ absl::Status Internal(absl::string_view what);
 absl::Status WithMetadata(absl::Status status, absl::string_view key, absl::string_view value);
 absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
 absl::Status WithExecuted(absl::Status status, Executed executed);
+// For another caller, whom the same fault hit: what it is, without what the first one had asked.
+absl::Status WithoutDetails(const absl::Status& status);
 std::string ReasonOf(const absl::Status& status);
 std::string MetadataOf(const absl::Status& status, absl::string_view key);
 // True if the status promises that nothing was applied and that a retry makes sense (UNAVAILABLE,

@@ -9,7 +9,9 @@
 
 #include <sys/random.h>
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 namespace sluice::ids {
 namespace {
@@ -152,6 +154,26 @@ std::string NewRequestId() {
 Hash HashOf(std::string_view id) {
   thread_local Sha256 sha256;
   return sha256.Digest(id);
+}
+
+Hash MacOf(std::string_view key, std::string_view text) {
+  Hash mac{};
+  unsigned int size = 0;
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(text.data());
+  const bool done = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes, text.size(),
+                         mac.data(), &size) != nullptr;
+  if (!done || size != mac.size()) Die("HMAC-SHA-256 failed");
+  return mac;
+}
+
+bool SameSecret(std::string_view one, std::string_view other) {
+  return one.size() == other.size() && CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
+}
+
+std::string NewKey() {
+  std::array<unsigned char, 32> bytes{};
+  FillRandom(bytes.data(), bytes.size());
+  return std::string(bytes.begin(), bytes.end());
 }
 
 std::string Handle(const Hash& hash) {

@@ -32,6 +32,15 @@ std::string NewRequestId();
 
 Hash HashOf(std::string_view id);
 
+// HMAC-SHA256 of the text: what only the holder of the key can make.
+Hash MacOf(std::string_view key, std::string_view text);
+
+// Whether both are the same, in a time that does not tell how much of them is.
+bool SameSecret(std::string_view one, std::string_view other);
+
+// 32 bytes of randomness, to be kept secret.
+std::string NewKey();
+
 // h_ + the first 8 hex digits of the hash: how logs, metrics and lists name a connection.
 std::string Handle(const Hash& hash);
 std::string Handle(std::string_view id);

@@ -38,9 +38,11 @@ struct Settings {
     int64_t max_bytes = 4 << 20;
     int64_t chunk_bytes = 256 << 10;
     absl::Duration stream_stall = absl::Seconds(30);
+    absl::Duration stream_idle = absl::Seconds(60);
     int64_t max_calls = 1000;
     int64_t max_streams_per_connection = 100;
     int64_t value_depth = 32;
+    int64_t connections = 100;  // registered ones
   } limits;
 
   struct Shutdown {
@@ -48,12 +50,16 @@ struct Settings {
   } shutdown;
 
   struct Sqlite {
+    std::string root;  // empty: databases in data_dir
     int64_t readers = 4;
     int64_t queue = 1024;
     absl::Duration busy_timeout = absl::Seconds(5);
     absl::Duration max_snapshot_age = absl::Seconds(60);
     int64_t statement_cache = 256;
     int64_t loop_budget = 5000;  // VM steps; 0: no read runs on a loop
+    int64_t journal_limit = 256 << 20;
+    absl::Duration load_idle = absl::Seconds(5);
+    absl::Duration load_limit = absl::Seconds(60);
   } sqlite;
 
   struct Pool {

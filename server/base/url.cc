@@ -125,7 +125,7 @@ absl::StatusOr<DatabaseUrl> ParseSqlite(absl::string_view rest, absl::string_vie
     } else if (name == "readonly") {
       TRY_STATUS(SetSwitch(name, value, url.read_only));
     } else {
-      return ConnectionInvalidTarget(
+      return errors::ConnectionOptionUnknown(
           absl::StrCat("the option '", name,
                        "' is not known in a SQLite URL; there are foreign_keys and readonly"));
     }

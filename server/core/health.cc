@@ -5,6 +5,7 @@
 #include <stop_token>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 
@@ -45,7 +46,9 @@ double ConnectionHealth::score() const {
   return 0;
 }
 
-Task<ConnectionHealth> Check(const Context& ctx, const Connections::Entry& entry) {
+Task<ConnectionHealth> Check(const Context& ctx,
+                             Connections& connections,
+                             Connections::EntryPtr entry) {
   // A call inside the call: it ends with its caller, or after its own limit.
   const Clock& clock = Executor::Current()->clock();
   CallScope scope;
@@ -55,12 +58,18 @@ Task<ConnectionHealth> Check(const Context& ctx, const Connections::Entry& entry
   const Context check = scope.MakeContext(deadline, ctx.request_id);
 
   ConnectionHealth health;
-  health.handle = entry.handle;
-  health.name = entry.name;
+  health.handle = entry->handle;
+  health.name = entry->name;
   const absl::Duration asked = clock.Steady();
-  absl::StatusOr<db::DatabaseInfo> info = co_await entry.database->Inspect(check);
+  const Connections::Outcome opened = co_await connections.Open(check, std::move(entry));
+  absl::StatusOr<db::DatabaseInfo> info = db::DatabaseInfo();
+  if (opened.ok()) {
+    info = co_await (*opened)->database->Inspect(check);
+  } else {
+    info = opened.status();
+  }
   health.response_time = clock.Steady() - asked;
-  health.load = entry.database->Load();
+  if (opened.ok()) health.load = (*opened)->database->Load();
   if (info.ok()) {
     const bool slow = health.response_time > kSlowAnswer;
     health.state = slow ? HealthState::kDegraded : HealthState::kHealthy;
@@ -79,16 +88,22 @@ Task<ConnectionHealth> Check(const Context& ctx, const Connections::Entry& entry
 }
 
 Task<std::vector<ConnectionHealth>> CheckAll(const Context& ctx,
+                                             Connections& connections,
                                              std::vector<Connections::EntryPtr> entries) {
   std::vector<Task<ConnectionHealth>> checks;
   checks.reserve(entries.size());
-  for (const Connections::EntryPtr& entry : entries) checks.push_back(Check(ctx, *entry));
+  // Each check holds its own entry only while it lasts: a slow neighbour keeps nothing from
+  // closing.
+  for (Connections::EntryPtr& entry : entries) {
+    checks.push_back(Check(ctx, connections, std::move(entry)));
+  }
   std::vector<ConnectionHealth> results = co_await JoinAll(std::move(checks));
   co_return results;
 }
 
-HealthMonitor::HealthMonitor(const Connections& connections,
+HealthMonitor::HealthMonitor(Connections& connections,
                              OnChange on_change,
+                             OnGone on_gone,
                              absl::Duration interval)
     : connections_(connections),
       interval_(interval),
@@ -98,7 +113,8 @@ HealthMonitor::HealthMonitor(const Connections& connections,
             static_cast<MonitorJob*>(job)->monitor->scope_.Stop(StopCause::kDraining);
           },
           this),
-      on_change_(std::move(on_change)) {}
+      on_change_(std::move(on_change)),
+      on_gone_(std::move(on_gone)) {}
 
 HealthMonitor::~HealthMonitor() {
   assert((executor_ == nullptr || ended_.HasBeenNotified()) && "a running monitor was destroyed");
@@ -121,7 +137,10 @@ void HealthMonitor::Join() {
 Task<void> HealthMonitor::Run() {
   const Context ctx = scope_.MakeContext(absl::InfiniteFuture(), "");
   while (!scope_.stopped()) {
-    const std::vector<ConnectionHealth> results = co_await CheckAll(ctx, connections_.List());
+    std::vector<Connections::EntryPtr> entries = connections_.List();
+    ForgetAllBut(entries);
+    const std::vector<ConnectionHealth> results =
+        co_await CheckAll(ctx, connections_, std::move(entries));
     if (scope_.stopped())
       break;  // what a check says that was cut short is not the database's fault
     for (const ConnectionHealth& health : results) Report(health);
@@ -131,10 +150,20 @@ Task<void> HealthMonitor::Run() {
 }
 
 void HealthMonitor::Report(const ConnectionHealth& health) {
-  const auto [state, first] = states_.emplace(health.handle, health.state);
-  if (!first && state->second == health.state) return;
-  state->second = health.state;
+  const auto [known, first] = reported_.emplace(health.handle, Reported{health.name, health.state});
+  if (!first && known->second.state == health.state) return;
+  known->second.state = health.state;
   on_change_(health);
+}
+
+void HealthMonitor::ForgetAllBut(const std::vector<Connections::EntryPtr>& entries) {
+  absl::flat_hash_set<absl::string_view> handles;
+  for (const Connections::EntryPtr& entry : entries) handles.insert(entry->handle);
+  absl::erase_if(reported_, [&](const auto& known) {
+    const bool gone = !handles.contains(known.first);
+    if (gone) on_gone_(known.second.name);
+    return gone;
+  });
 }
 
 }  // namespace sluice::core

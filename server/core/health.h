@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 #include "server/async/context.h"
@@ -46,22 +47,28 @@ struct ConnectionHealth {
   double score() const;
 };
 
-// Asks one database, for at most kHealthCheckLimit. Never fails: a failure is the answer.
-Task<ConnectionHealth> Check(const Context& ctx, const Connections::Entry& entry);
+// Asks one database, which it opens if need be, for at most kHealthCheckLimit. Never fails: a
+// failure is the answer.
+Task<ConnectionHealth> Check(const Context& ctx,
+                             Connections& connections,
+                             Connections::EntryPtr entry);
 
 // Asks all of them side by side; the answers come in the entries' order.
 Task<std::vector<ConnectionHealth>> CheckAll(const Context& ctx,
+                                             Connections& connections,
                                              std::vector<Connections::EntryPtr> entries);
 
 // HealthMonitor: checks all connections from time to time and tells of each whose state changed,
-// first of all of each that it sees for the first time. Owned by the app; the checks and the
-// callback run on the executor that it is started on.
+// first of all of each that it sees for the first time, and of each that is gone. Owned by the app;
+// the checks and the callbacks run on the executor that it is started on.
 class HealthMonitor {
  public:
   using OnChange = absl::AnyInvocable<void(const ConnectionHealth&)>;
+  using OnGone = absl::AnyInvocable<void(absl::string_view name)>;
 
-  HealthMonitor(const Connections& connections,
+  HealthMonitor(Connections& connections,
                 OnChange on_change,
+                OnGone on_gone,
                 absl::Duration interval = absl::Seconds(10));
   ~HealthMonitor();  // not before Join returned, if it was started
   HealthMonitor(const HealthMonitor&) = delete;
@@ -86,8 +93,15 @@ class HealthMonitor {
 
   Task<void> Run();
   void Report(const ConnectionHealth& health);
+  // Whatever was reported last, for its connection may have been closed during a round.
+  void ForgetAllBut(const std::vector<Connections::EntryPtr>& entries);
 
-  const Connections& connections_;
+  struct Reported {
+    std::string name;
+    HealthState state;
+  };
+
+  Connections& connections_;
   const absl::Duration interval_;
 
   Executor* executor_ = nullptr;  // set by Start
@@ -98,8 +112,9 @@ class HealthMonitor {
 
   // The executor's thread.
   OnChange on_change_;
+  OnGone on_gone_;
   CallScope scope_;
-  absl::flat_hash_map<std::string, HealthState> states_;  // by handle
+  absl::flat_hash_map<std::string, Reported> reported_;  // by handle
 };
 
 }  // namespace sluice::core

@@ -25,6 +25,9 @@ struct Target {
   EngineKind engine = EngineKind::kSqlite;
   std::string path;                            // SQLite: file, or ":memory:" for a private one
   std::map<std::string, std::string> options;  // from the URL, checked by the driver
+  std::string root;         // SQLite: the folder that the file must lie beneath; empty: anywhere
+  bool must_exist = false;  // do not make the file
+  bool own = false;         // the server's own state: no other target may lead to it
 };
 
 // The server's settings that concern SQLite.
@@ -35,6 +38,11 @@ struct SqliteSettings {
   absl::Duration max_snapshot_age = absl::Seconds(60);  // a read that lasts longer is ended
   int statement_cache = 256;                            // prepared statements per connection
   int64_t loop_budget = 5000;  // VM steps a read may take on a loop; 0 = never there
+  // Long reads are ended once the journal that they pin is longer, in bytes.
+  int64_t journal_limit = 256 << 20;
+  absl::Duration load_idle = absl::Seconds(5);    // an atomic load may hold the writer, idle
+  absl::Duration load_limit = absl::Seconds(60);  // and in all
+  std::string scratch;  // folder for copies in the making; empty = the system's
 };
 
 struct DriverSettings {

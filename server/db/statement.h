@@ -9,6 +9,7 @@
 #include "google/protobuf/map.h"
 #include "google/protobuf/repeated_ptr_field.h"
 
+#include "server/db/request_key.h"
 #include "sluice/v1/value.pb.h"
 
 namespace sluice::db {
@@ -41,6 +42,12 @@ class Statement {
   int64_t chunk_bytes = 256 << 10;
   // Refuse to write.
   bool read_only = false;
+  // Undo it, and fail, if it changes more rows; 0 = no bound.
+  int64_t max_affected_rows = 0;
+  // Run it, answer, and undo it.
+  bool validate_only = false;
+  // Do it once, however often it is asked; null: each time. Outlives the statement.
+  const RequestKey* request = nullptr;
 
  private:
   absl::string_view sql_;

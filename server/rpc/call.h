@@ -55,6 +55,7 @@ struct MethodOptions {
   std::string name;                                      // "sluice.v1.QueryService/Query"
   absl::Duration time_limit = absl::InfiniteDuration();  // beside the caller's deadline
   absl::Duration stall_limit = absl::Seconds(30);        // for a stream whose peer takes nothing
+  absl::Duration idle_limit = absl::InfiniteDuration();  // for a stream whose peer sends nothing
   bool exempt = false;                                   // begun even when the server is full
   bool ends_with_drain = false;   // told to end as soon as a drain begins: streams
   bool names_every_call = false;  // a request id from the start; else only a failure gets one

@@ -14,13 +14,29 @@ void Health::Set(absl::string_view name, bool serving) {
   {
     MutexLock lock(&mu_);
     serving_[std::string(name)] = serving;
-    for (auto watcher = watchers_.begin(); watcher != watchers_.end();) {
-      const auto next = std::next(watcher);
-      if (watcher->name == name) woken.splice(woken.end(), watchers_, watcher);
-      watcher = next;
-    }
+    woken = TakeWatchers(name);
   }
   for (Watcher& watcher : woken) watcher.changed.Resolve(true);
+}
+
+void Health::Forget(absl::string_view name) {
+  std::list<Watcher> woken;
+  {
+    MutexLock lock(&mu_);
+    serving_.erase(name);
+    woken = TakeWatchers(name);
+  }
+  for (Watcher& watcher : woken) watcher.changed.Resolve(true);
+}
+
+std::list<Health::Watcher> Health::TakeWatchers(absl::string_view name) {
+  std::list<Watcher> taken;
+  for (auto watcher = watchers_.begin(); watcher != watchers_.end();) {
+    const auto next = std::next(watcher);
+    if (watcher->name == name) taken.splice(taken.end(), watchers_, watcher);
+    watcher = next;
+  }
+  return taken;
 }
 
 void Health::Shutdown() {

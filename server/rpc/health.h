@@ -30,6 +30,8 @@ class Health {
   using Response = grpc::health::v1::HealthCheckResponse;
 
   void Set(absl::string_view name, bool serving);
+  // From now on the name is as unknown as before it was set.
+  void Forget(absl::string_view name);
   // Everything, now and in future, is NOT_SERVING: the server drains.
   void Shutdown();
 
@@ -49,6 +51,7 @@ class Health {
     Completion<bool> changed;  // false: the call was stopped
   };
 
+  std::list<Watcher> TakeWatchers(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   State StateOf(const std::string& name) const;
   // Waits until the state of `name` is not `seen`. False: the call was stopped.
   Task<bool> AwaitChange(const Context& ctx, const std::string& name, State seen);

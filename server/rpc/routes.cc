@@ -8,6 +8,7 @@
 #include "sluice/v1/connection.grpc.pb.h"
 #include "sluice/v1/monitoring.grpc.pb.h"
 #include "sluice/v1/query.grpc.pb.h"
+#include "sluice/v1/schema.grpc.pb.h"
 
 namespace sluice::rpc {
 namespace {
@@ -18,10 +19,19 @@ namespace health_pb = ::grpc::health::v1;
 // Each proto's service with all of its methods raw: requests and replies stay bytes until a handler
 // has them.
 using RawQuery = pb::QueryService::WithRawMethod_Query<
-    pb::QueryService::WithRawMethod_StreamQuery<pb::QueryService::Service>>;
-using RawConnection = pb::ConnectionService::WithRawMethod_GetConnection<
-    pb::ConnectionService::WithRawMethod_ListConnections<
-        pb::ConnectionService::WithRawMethod_TestConnection<pb::ConnectionService::Service>>>;
+    pb::QueryService::WithRawMethod_StreamQuery<pb::QueryService::WithRawMethod_ExecuteBatch<
+        pb::QueryService::WithRawMethod_BulkInsert<pb::QueryService::WithRawMethod_Describe<
+            pb::QueryService::WithRawMethod_Explain<pb::QueryService::Service>>>>>>;
+using RawConnection = pb::ConnectionService::WithRawMethod_RegisterConnection<
+    pb::ConnectionService::WithRawMethod_CloseConnection<
+        pb::ConnectionService::WithRawMethod_Backup<
+            pb::ConnectionService::WithRawMethod_GetConnection<
+                pb::ConnectionService::WithRawMethod_ListConnections<
+                    pb::ConnectionService::WithRawMethod_TestConnection<
+                        pb::ConnectionService::Service>>>>>>;
+using RawSchema =
+    pb::SchemaService::WithRawMethod_ListSchemas<pb::SchemaService::WithRawMethod_ListTables<
+        pb::SchemaService::WithRawMethod_DescribeTable<pb::SchemaService::Service>>>;
 using RawMonitoring = pb::MonitoringService::WithRawMethod_GetServerInfo<
     pb::MonitoringService::WithRawMethod_GetHealth<pb::MonitoringService::Service>>;
 using RawHealth = health_pb::Health::WithRawMethod_Check<
@@ -37,14 +47,15 @@ auto Bind(Service& service, Method method) {
 
 }  // namespace
 
-void AddRoutes(Server& server,
-               services::QueryService& query,
-               services::ConnectionService& connection,
-               services::MonitoringService& monitoring,
-               const RouteOptions& options) {
+void AddRoutes(Server& server, const Services& services, const RouteOptions& options) {
+  using services::BackupService;
+  using services::BatchService;
+  using services::BulkService;
   using services::ConnectionService;
   using services::MonitoringService;
+  using services::PlanService;
   using services::QueryService;
+  using services::SchemaService;
   const auto unary = [&](absl::string_view name) {
     MethodOptions method;
     method.name = std::string(name);
@@ -61,6 +72,15 @@ void AddRoutes(Server& server,
     method.ends_with_drain = true;
     return method;
   };
+  // Takes as long as its client feeds it; a drain waits for it as for any write.
+  const auto upload = [&](absl::string_view name) {
+    MethodOptions method;
+    method.name = std::string(name);
+    method.names_every_call = options.names_every_call;
+    method.stall_limit = options.stream_stall;
+    method.idle_limit = options.stream_idle;
+    return method;
+  };
   const auto exempt = [](MethodOptions method) {
     method.exempt = true;
     return method;
@@ -69,29 +89,69 @@ void AddRoutes(Server& server,
 
   auto& raw_query = router.AddService<RawQuery>("sluice.v1.QueryService");
   router.Unary<pb::QueryRequest>(unary("sluice.v1.QueryService/Query"), raw_query,
-                                 &RawQuery::RequestQuery, Bind(query, &QueryService::Query));
+                                 &RawQuery::RequestQuery,
+                                 Bind(services.query, &QueryService::Query));
   router.ServerStream<pb::StreamQueryRequest, Reply<pb::StreamQueryResponse>>(
       stream("sluice.v1.QueryService/StreamQuery"), raw_query, &RawQuery::RequestStreamQuery,
-      Bind(query, &QueryService::StreamQuery));
+      Bind(services.query, &QueryService::StreamQuery));
+
+  router.Unary<pb::ExecuteBatchRequest>(unary("sluice.v1.QueryService/ExecuteBatch"), raw_query,
+                                        &RawQuery::RequestExecuteBatch,
+                                        Bind(services.batch, &BatchService::ExecuteBatch));
+  router.ClientStream<pb::BulkInsertRequest>(upload("sluice.v1.QueryService/BulkInsert"), raw_query,
+                                             &RawQuery::RequestBulkInsert,
+                                             Bind(services.bulk, &BulkService::BulkInsert));
+  router.Unary<pb::DescribeRequest>(unary("sluice.v1.QueryService/Describe"), raw_query,
+                                    &RawQuery::RequestDescribe,
+                                    Bind(services.plan, &PlanService::Describe));
+  router.Unary<pb::ExplainRequest>(unary("sluice.v1.QueryService/Explain"), raw_query,
+                                   &RawQuery::RequestExplain,
+                                   Bind(services.plan, &PlanService::Explain));
+
+  auto& raw_schema = router.AddService<RawSchema>("sluice.v1.SchemaService");
+  router.Unary<pb::ListSchemasRequest>(unary("sluice.v1.SchemaService/ListSchemas"), raw_schema,
+                                       &RawSchema::RequestListSchemas,
+                                       Bind(services.schema, &SchemaService::ListSchemas));
+  router.Unary<pb::ListTablesRequest>(unary("sluice.v1.SchemaService/ListTables"), raw_schema,
+                                      &RawSchema::RequestListTables,
+                                      Bind(services.schema, &SchemaService::ListTables));
+  router.Unary<pb::DescribeTableRequest>(unary("sluice.v1.SchemaService/DescribeTable"), raw_schema,
+                                         &RawSchema::RequestDescribeTable,
+                                         Bind(services.schema, &SchemaService::DescribeTable));
 
   auto& raw_connection = router.AddService<RawConnection>("sluice.v1.ConnectionService");
-  router.Unary<pb::GetConnectionRequest>(unary("sluice.v1.ConnectionService/GetConnection"),
-                                         raw_connection, &RawConnection::RequestGetConnection,
-                                         Bind(connection, &ConnectionService::GetConnection));
-  router.Unary<pb::ListConnectionsRequest>(unary("sluice.v1.ConnectionService/ListConnections"),
-                                           raw_connection, &RawConnection::RequestListConnections,
-                                           Bind(connection, &ConnectionService::ListConnections));
-  router.Unary<pb::TestConnectionRequest>(unary("sluice.v1.ConnectionService/TestConnection"),
-                                          raw_connection, &RawConnection::RequestTestConnection,
-                                          Bind(connection, &ConnectionService::TestConnection));
+  router.Unary<pb::RegisterConnectionRequest>(
+      unary("sluice.v1.ConnectionService/RegisterConnection"), raw_connection,
+      &RawConnection::RequestRegisterConnection,
+      Bind(services.connection, &ConnectionService::RegisterConnection));
+  router.Unary<pb::CloseConnectionRequest>(
+      unary("sluice.v1.ConnectionService/CloseConnection"), raw_connection,
+      &RawConnection::RequestCloseConnection,
+      Bind(services.connection, &ConnectionService::CloseConnection));
+  router.ServerStream<pb::BackupRequest, pb::BackupResponse>(
+      stream("sluice.v1.ConnectionService/Backup"), raw_connection, &RawConnection::RequestBackup,
+      Bind(services.backup, &BackupService::Backup));
+  router.Unary<pb::GetConnectionRequest>(
+      unary("sluice.v1.ConnectionService/GetConnection"), raw_connection,
+      &RawConnection::RequestGetConnection,
+      Bind(services.connection, &ConnectionService::GetConnection));
+  router.Unary<pb::ListConnectionsRequest>(
+      unary("sluice.v1.ConnectionService/ListConnections"), raw_connection,
+      &RawConnection::RequestListConnections,
+      Bind(services.connection, &ConnectionService::ListConnections));
+  router.Unary<pb::TestConnectionRequest>(
+      unary("sluice.v1.ConnectionService/TestConnection"), raw_connection,
+      &RawConnection::RequestTestConnection,
+      Bind(services.connection, &ConnectionService::TestConnection));
 
   auto& raw_monitoring = router.AddService<RawMonitoring>("sluice.v1.MonitoringService");
-  router.Unary<pb::GetServerInfoRequest>(exempt(unary("sluice.v1.MonitoringService/GetServerInfo")),
-                                         raw_monitoring, &RawMonitoring::RequestGetServerInfo,
-                                         Bind(monitoring, &MonitoringService::GetServerInfo));
+  router.Unary<pb::GetServerInfoRequest>(
+      exempt(unary("sluice.v1.MonitoringService/GetServerInfo")), raw_monitoring,
+      &RawMonitoring::RequestGetServerInfo,
+      Bind(services.monitoring, &MonitoringService::GetServerInfo));
   router.Unary<pb::GetHealthRequest>(exempt(unary("sluice.v1.MonitoringService/GetHealth")),
                                      raw_monitoring, &RawMonitoring::RequestGetHealth,
-                                     Bind(monitoring, &MonitoringService::GetHealth));
+                                     Bind(services.monitoring, &MonitoringService::GetHealth));
 
   auto& raw_health = router.AddService<RawHealth>("grpc.health.v1.Health");
   router.Unary<health_pb::HealthCheckRequest>(exempt(unary("grpc.health.v1.Health/Check")),

@@ -7,6 +7,8 @@
 
 #include <memory>
 #include <optional>
+#include <stop_token>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -14,6 +16,7 @@
 #include "grpcpp/support/async_stream.h"
 #include "grpcpp/support/async_unary_call.h"
 
+#include "server/async/completion.h"
 #include "server/async/stream.h"
 #include "server/base/errors.h"
 #include "server/rpc/call.h"
@@ -37,6 +40,9 @@ struct Acceptor {
 // Resets the call's stream with CANCELLED and STREAM_STALLED.
 void ResetStalled(Call& call);
 
+// A reply up to this size is gone, or the peer is, long before anyone could call it stalled.
+constexpr size_t kSmallReply = 64 << 10;
+
 // Ends a call whose peer takes nothing: its window is shut, so only a reset gets through.
 struct StallTimer : Timer {
   explicit StallTimer(Call& owner)
@@ -47,13 +53,37 @@ struct StallTimer : Timer {
         }),
         call(owner) {}
 
-  ~StallTimer() { call.loop().CancelTimer(*this); }
+  ~StallTimer() { Stop(); }
+
+  // Watches over a reply that is about to be sent.
+  void Watch(const grpc::ByteBuffer& reply) {
+    if (reply.Length() > kSmallReply) call.loop().StartTimer(*this, call.method().stall_limit);
+  }
+
+  void Stop() { call.loop().CancelTimer(*this); }
 
   Call& call;
 };
 
-// A reply up to this size is gone, or the peer is, long before anyone could call it stalled.
-constexpr size_t kSmallReply = 64 << 10;
+// Ends a call whose peer sends nothing.
+struct IdleTimer : Timer {
+  explicit IdleTimer(Call& owner)
+      : Timer([](Timer* timer) {
+          static_cast<IdleTimer*>(timer)->call.scope().Stop(StopCause::kIdle);
+        }),
+        call(owner) {}
+
+  ~IdleTimer() { Stop(); }
+
+  void Start() {
+    const absl::Duration limit = call.method().idle_limit;
+    if (limit != absl::InfiniteDuration()) call.loop().StartTimer(*this, limit);
+  }
+
+  void Stop() { call.loop().CancelTimer(*this); }
+
+  Call& call;
+};
 
 // RpcSink: the writing end of a stream.
 template <class Message, class Stream>
@@ -78,30 +108,103 @@ class RpcSink final : public Sink<Message> {
   bool dead_ = false;
 };
 
-// RpcSource: the reading end of a stream.
+// RpcSource: the reading end of a stream. Made after the call began, for it knows when the call has
+// to end.
 template <class Message, class Stream>
 class RpcSource final : public Source<Message> {
  public:
-  explicit RpcSource(Stream& stream) : stream_(stream) {}
+  RpcSource(Call& call, Stream& stream)
+      : stream_(stream), tag_(*this), idle_(call), on_stop_(call.ctx().stop, Breaker{*this}) {}
 
   Task<std::optional<Message>> Read() override {
-    grpc::ByteBuffer buffer;
-    const bool ok = co_await Operation([&](void* tag) { stream_.Read(&buffer, tag); });
     std::optional<Message> message;
-    if (!ok) co_return message;
-    if (!Parse(buffer, message.emplace())) {
+    if (broken_off_) co_return message;
+    idle_.Start();
+    co_await Async<bool>([&](Completion<bool> woken) {
+      waiter_.emplace(std::move(woken));
+      reading_ = true;
+      stream_.Read(&buffer_, static_cast<Tag*>(&tag_));
+    });
+    idle_.Stop();
+    if (reading_) co_return message;
+    if (!read_ok_) {
+      complete_ = co_await PeerIsThere();
+      co_return message;
+    }
+    if (!Parse(buffer_, message.emplace())) {
       unparsable_ = true;
       message.reset();
     }
+    buffer_.Clear();
     co_return message;
+  }
+
+  void BreakOff() override {
+    broken_off_ = true;
+    Wake();
+  }
+
+  bool complete() const override { return complete_; }
+
+  // After Finish, which ends a read that was broken off: waits for its tag.
+  Task<void> Settle() {
+    if (!reading_) co_return;
+    co_await Async<bool>([&](Completion<bool> woken) { waiter_.emplace(std::move(woken)); });
   }
 
   // The stream ended because a message could not be read.
   bool unparsable() const { return unparsable_; }
 
  private:
+  class ReadTag final : public Tag {
+   public:
+    explicit ReadTag(RpcSource& source) : source_(source) {}
+
+    void Complete(bool ok) override {
+      source_.reading_ = false;
+      source_.read_ok_ = ok;
+      source_.Wake();
+    }
+
+   private:
+    RpcSource& source_;
+  };
+
+  struct Breaker {
+    void operator()() const { source.BreakOff(); }
+
+    RpcSource& source;
+  };
+
+  void Wake() {
+    if (!waiter_.has_value()) return;
+    Completion<bool> woken = *std::move(waiter_);
+    waiter_.reset();
+    woken.Resolve(true);
+  }
+
+  // A read fails alike at the end of a stream and when its peer is gone. What is sent on a stream
+  // that was reset fails, which tells the two apart, while the done tag may be late. Only where
+  // nothing is sent before the reply: headers go once.
+  Task<bool> PeerIsThere() {
+    if constexpr (std::is_same_v<Stream, RawReader>) {
+      const bool sent = co_await Operation([&](void* tag) { stream_.SendInitialMetadata(tag); });
+      co_return sent;
+    }
+    co_return true;
+  }
+
   Stream& stream_;
+  ReadTag tag_;
+  IdleTimer idle_;
+  grpc::ByteBuffer buffer_;
+  std::optional<Completion<bool>> waiter_;  // of Read, or of Settle
+  bool reading_ = false;                    // gRPC has the tag
+  bool read_ok_ = false;
+  bool broken_off_ = false;
+  bool complete_ = false;
   bool unparsable_ = false;
+  std::stop_callback<Breaker> on_stop_;  // last: it may fire at once
 };
 
 // A stalled or lost call says so, whatever the handler made of its failed write.
@@ -109,6 +212,19 @@ inline absl::Status Outcome(const Call& call, absl::Status status) {
   if (!status.ok() && call.cause() == StopCause::kStalled)
     return errors::StreamStalled(call.method().stall_limit);
   return status;
+}
+
+// Sends the end of a call that answers once: the reply, or why there is none.
+template <class Responder>
+void StartFinish(Responder& responder,
+                 const grpc::ByteBuffer& reply,
+                 const grpc::Status& status,
+                 void* tag) {
+  if (status.ok()) {
+    responder.Finish(reply, status, tag);
+  } else {
+    responder.FinishWithError(status, tag);
+  }
 }
 
 // Handler: (const Context&, const Request&) → Task<absl::StatusOr<M or Reply<M>>>.
@@ -146,16 +262,9 @@ struct UnaryMethod {
     }
     const grpc::Status sent = state->call.Finish(status);
     StallTimer stall(state->call);
-    if (reply.Length() > kSmallReply)
-      state->call.loop().StartTimer(stall, state->call.method().stall_limit);
-    co_await Operation([&](void* tag) {
-      if (sent.ok()) {
-        state->responder.Finish(reply, sent, tag);
-      } else {
-        state->responder.FinishWithError(sent, tag);
-      }
-    });
-    state->call.loop().CancelTimer(stall);
+    stall.Watch(reply);
+    co_await Operation([&](void* tag) { StartFinish(state->responder, reply, sent, tag); });
+    stall.Stop();
     co_await state->call.End();
   }
 };
@@ -219,20 +328,23 @@ struct ClientStreamMethod {
   static Task<void> Run(std::unique_ptr<State> state, const Handler& handler) {
     absl::Status status = state->call.Begin();
     grpc::ByteBuffer reply;
+    RpcSource<Request, RawReader> source(state->call, state->reader);
     if (status.ok()) {
-      RpcSource<Request, RawReader> source(state->reader);
       auto result = co_await handler(state->call.ctx(), source);
-      status = source.unparsable() ? errors::Unparsable() : result.status();
+      status = result.status();
+      if (source.unparsable()) {
+        // The handler took it for the end of its peer, and says what is left of the call.
+        status = errors::WithMetadata(errors::Unparsable(), "executed",
+                                      errors::MetadataOf(status, "executed"));
+      }
       if (status.ok()) reply = Serialize(*std::move(result));
     }
     const grpc::Status sent = state->call.Finish(status);
-    co_await Operation([&](void* tag) {
-      if (sent.ok()) {
-        state->reader.Finish(reply, sent, tag);
-      } else {
-        state->reader.FinishWithError(sent, tag);
-      }
-    });
+    StallTimer stall(state->call);
+    stall.Watch(reply);
+    co_await Operation([&](void* tag) { StartFinish(state->reader, reply, sent, tag); });
+    stall.Stop();
+    co_await source.Settle();
     co_await state->call.End();
   }
 };
@@ -259,14 +371,15 @@ struct BidirectionalMethod {
 
   static Task<void> Run(std::unique_ptr<State> state, const Handler& handler) {
     absl::Status status = state->call.Begin();
+    RpcSource<Request, RawStream> source(state->call, state->stream);
     if (status.ok()) {
-      RpcSource<Request, RawStream> source(state->stream);
       RpcSink<Response, RawStream> sink(state->call, state->stream);
       status = co_await handler(state->call.ctx(), source, sink);
       if (source.unparsable()) status = errors::Unparsable();
     }
     const grpc::Status sent = state->call.Finish(Outcome(state->call, std::move(status)));
     co_await Operation([&](void* tag) { state->stream.Finish(sent, tag); });
+    co_await source.Settle();
     co_await state->call.End();
   }
 };

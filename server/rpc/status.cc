@@ -2,12 +2,12 @@
 
 #include <string>
 
-#include "absl/strings/numbers.h"
 #include "google/protobuf/any.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
 #include "server/base/errors.h"
+#include "server/base/sql_fields.h"
 #include "server/base/utf8.h"
 #include "sluice/v1/common.pb.h"
 
@@ -32,23 +32,6 @@ google::rpc::ErrorInfo MakeErrorInfo(const errors::Parts& parts) {
   }
   if (!info.metadata().contains("executed")) (*info.mutable_metadata())["executed"] = "unknown";
   return info;
-}
-
-sluice::v1::SqlDiagnostic MakeDiagnostic(const errors::Parts& parts) {
-  sluice::v1::SqlDiagnostic diagnostic;
-  const auto* const descriptor = diagnostic.GetDescriptor();
-  const auto* const reflection = diagnostic.GetReflection();
-  for (const auto& [key, value] : parts.sql) {
-    const auto* const field = descriptor->FindFieldByName(key);
-    if (field == nullptr) continue;
-    if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_INT32) {
-      int number = 0;
-      if (absl::SimpleAtoi(value, &number)) reflection->SetInt32(&diagnostic, field, number);
-    } else {
-      reflection->SetString(&diagnostic, field, SanitizeForMessage(value, kMessageLimit));
-    }
-  }
-  return diagnostic;
 }
 
 }  // namespace
@@ -81,7 +64,9 @@ grpc::Status ToGrpcStatus(const absl::Status& status, absl::string_view request_
     request_info.set_request_id(std::string(request_id));
     AddDetail(out, request_info);
   }
-  if (!parts.sql.empty()) AddDetail(out, MakeDiagnostic(parts));
+  if (!parts.sql.empty()) {
+    AddDetail(out, errors::SqlFieldsOf<sluice::v1::SqlDiagnostic>(parts, kMessageLimit));
+  };
   // What is least needed goes first; ErrorInfo, the first one, always stays.
   while (out.details_size() > 1 && out.ByteSizeLong() + out.message().size() > kTotalLimit) {
     out.mutable_details()->RemoveLast();

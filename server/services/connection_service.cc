@@ -5,8 +5,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/base/url.h"
+#include "server/base/utf8.h"
 #include "server/db/database.h"
 #include "server/services/engine.h"
 #include "server/services/page_token.h"
@@ -15,8 +21,9 @@
 namespace sluice::services {
 namespace {
 
-constexpr size_t kDefaultPageSize = 50;
-constexpr size_t kMaxPageSize = 500;
+constexpr size_t kMostNameLetters = 64;
+constexpr absl::Duration kDefaultDrainTimeout = absl::Seconds(10);
+constexpr absl::Duration kMostDrainTimeout = absl::Seconds(60);
 constexpr absl::string_view kListName = "connections";
 
 // As others may see it: without its id, which is what opens it.
@@ -29,27 +36,85 @@ void Show(const core::Connections::Entry& entry, pb::Connection& connection) {
   SetTimestamp(entry.created, *connection.mutable_create_time());
 }
 
-absl::StatusOr<size_t> PageSizeOf(int32_t requested) {
-  if (requested < 0) {
-    return errors::ParameterInvalid("page_size", "is negative; 0 is the default");
+bool HasControlCharacter(const std::string& text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
+}
+
+// What is wrong with a URL is said without repeating it: it may hold a password.
+absl::StatusOr<DatabaseUrl> UrlOf(const std::string& text) {
+  if (text.empty()) return errors::ParameterInvalid("url", "is empty; write sqlite:///name.db");
+  absl::StatusOr<DatabaseUrl> url = ParseDatabaseUrl(text);
+  if (!url.ok() && !absl::IsInvalidArgument(url.status())) {
+    return errors::ParameterInvalid("url",
+                                    absl::StrCat("cannot be used: ", url.status().message()));
   }
-  if (requested == 0) return kDefaultPageSize;
-  return std::min(static_cast<size_t>(requested), kMaxPageSize);
+  if (url.ok() && (!IsValidUtf8(url->path) || HasControlCharacter(url->path))) {
+    return errors::ParameterInvalid("url", "names a path with characters that cannot be shown");
+  }
+  return url;
+}
+
+// Empty is allowed: the handle stands in.
+absl::Status CheckName(const std::string& name) {
+  const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.';
+  });
+  if (plain && name.size() <= kMostNameLetters) return absl::OkStatus();
+  return errors::ParameterInvalid("name", "has 1 to 64 letters, digits, `_`, `-` and `.`");
+}
+
+absl::StatusOr<absl::Duration> DrainTimeoutOf(const pb::CloseConnectionRequest& request) {
+  if (!request.has_drain_timeout()) return kDefaultDrainTimeout;
+  const google::protobuf::Duration& given = request.drain_timeout();
+  const absl::Duration timeout = absl::Seconds(given.seconds()) + absl::Nanoseconds(given.nanos());
+  if (timeout < absl::ZeroDuration() || timeout > kMostDrainTimeout) {
+    return errors::ParameterInvalid("drain_timeout", "is not between 0 and 60 s");
+  }
+  return timeout;
 }
 
 using Entries = std::vector<core::Connections::EntryPtr>;
 
 // The first entry that was not shown yet.
 absl::StatusOr<Entries::const_iterator> StartOf(const Entries& entries,
+                                                const PageTokens& tokens,
                                                 const std::string& page_token) {
   if (page_token.empty()) return entries.begin();
-  TRY(const auto last_shown, ReadPageToken(kListName, page_token, 2));
+  TRY(const auto last_shown, tokens.Read(kListName, page_token, 2));
   return std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
     return core::ListedBefore(last_shown[0], last_shown[1], *entry);
   });
 }
 
 }  // namespace
+
+Task<absl::StatusOr<pb::RegisterConnectionResponse>> ConnectionService::RegisterConnection(
+    const Context& ctx, const pb::RegisterConnectionRequest& request) {
+  core::Registrar::Request wanted;
+  CO_TRY(wanted.url, UrlOf(request.url()));
+  CO_CHECK(CheckName(request.name()));
+  wanted.name = request.name();
+  wanted.read_only = request.read_only();
+  wanted.must_exist = request.must_exist();
+  CO_TRY(const auto registered, co_await registrar_.Register(ctx, std::move(wanted)));
+
+  pb::RegisterConnectionResponse response;
+  response.set_connection_id(registered.id);
+  response.set_handle(registered.entry->handle);
+  Show(*registered.entry, *response.mutable_connection());
+  co_return response;
+}
+
+Task<absl::StatusOr<pb::CloseConnectionResponse>> ConnectionService::CloseConnection(
+    const Context& ctx, const pb::CloseConnectionRequest& request) {
+  CO_TRY(const absl::Duration drain, DrainTimeoutOf(request));
+  CO_TRY(const auto closed, co_await registrar_.Close(ctx, request.connection_id(), drain));
+  pb::CloseConnectionResponse response;
+  response.set_drained(closed.drained);
+  response.set_database_closed(closed.database_closed);
+  co_return response;
+}
 
 Task<absl::StatusOr<pb::GetConnectionResponse>> ConnectionService::GetConnection(
     const Context& ctx, const pb::GetConnectionRequest& request) {
@@ -63,7 +128,7 @@ Task<absl::StatusOr<pb::ListConnectionsResponse>> ConnectionService::ListConnect
     const Context& /*ctx*/, const pb::ListConnectionsRequest& request) {
   CO_TRY(const size_t page_size, PageSizeOf(request.page_size()));
   const Entries entries = connections_.List();
-  CO_TRY(auto next, StartOf(entries, request.page_token()));
+  CO_TRY(auto next, StartOf(entries, tokens_, request.page_token()));
 
   pb::ListConnectionsResponse response;
   response.mutable_page()->set_total_size(static_cast<int64_t>(entries.size()));
@@ -73,15 +138,14 @@ Task<absl::StatusOr<pb::ListConnectionsResponse>> ConnectionService::ListConnect
   for (; next != end; ++next) Show(**next, *response.add_connections());
   if (end != entries.end()) {
     const core::Connections::Entry& last = **(end - 1);
-    response.mutable_page()->set_next_page_token(
-        MakePageToken(kListName, {last.name, last.handle}));
+    response.mutable_page()->set_next_page_token(tokens_.Make(kListName, {last.name, last.handle}));
   }
   co_return response;
 }
 
 Task<absl::StatusOr<pb::TestConnectionResponse>> ConnectionService::TestConnection(
     const Context& ctx, const pb::TestConnectionRequest& request) {
-  CO_TRY(const auto entry, connections_.Find(ctx, request.connection_id()));
+  CO_TRY(const auto entry, co_await connections_.Open(ctx, request.connection_id()));
   const absl::Duration asked = clock_.Steady();
   CO_TRY(db::DatabaseInfo info, co_await entry->database->Inspect(ctx));
   pb::TestConnectionResponse response;

@@ -1,4 +1,5 @@
-// ConnectionService: what connections there are, and whether they answer.
+// ConnectionService: opens and closes connections, and tells what there are and whether they
+// answer.
 #ifndef SLUICE_SERVER_SERVICES_CONNECTION_SERVICE_H_
 #define SLUICE_SERVER_SERVICES_CONNECTION_SERVICE_H_
 
@@ -8,6 +9,8 @@
 #include "server/async/task.h"
 #include "server/base/clock.h"
 #include "server/core/connections.h"
+#include "server/core/registrar.h"
+#include "server/services/page_token.h"
 #include "sluice/v1/connection.pb.h"
 
 namespace sluice::services {
@@ -17,8 +20,17 @@ namespace pb = ::sluice::v1;
 // Owned by the app, which outlives every call; constant, so any executor.
 class ConnectionService {
  public:
-  ConnectionService(core::Connections& connections, const Clock& clock)
-      : connections_(connections), clock_(clock) {}
+  ConnectionService(core::Connections& connections,
+                    core::Registrar& registrar,
+                    const Clock& clock,
+                    const PageTokens& tokens)
+      : connections_(connections), registrar_(registrar), clock_(clock), tokens_(tokens) {}
+
+  Task<absl::StatusOr<pb::RegisterConnectionResponse>> RegisterConnection(
+      const Context& ctx, const pb::RegisterConnectionRequest& request);
+
+  Task<absl::StatusOr<pb::CloseConnectionResponse>> CloseConnection(
+      const Context& ctx, const pb::CloseConnectionRequest& request);
 
   Task<absl::StatusOr<pb::GetConnectionResponse>> GetConnection(
       const Context& ctx, const pb::GetConnectionRequest& request);
@@ -31,7 +43,9 @@ class ConnectionService {
 
  private:
   core::Connections& connections_;
+  core::Registrar& registrar_;
   const Clock& clock_;
+  const PageTokens& tokens_;
 };
 
 }  // namespace sluice::services

@@ -23,6 +23,22 @@ pb::HealthState StateOf(core::HealthState state) {
   return pb::HEALTH_STATE_UNSPECIFIED;
 }
 
+void Show(const db::WriterStats& stats, pb::WriterStats& message) {
+  message.set_groups(stats.groups);
+  message.set_writes(stats.writes);
+  message.set_largest_group(stats.largest_group);
+  message.set_reruns(stats.reruns);
+  SetDuration(stats.wait_total, *message.mutable_wait_total());
+  SetDuration(stats.wait_longest, *message.mutable_wait_longest());
+  SetDuration(stats.commit_total, *message.mutable_commit_total());
+  SetDuration(stats.commit_longest, *message.mutable_commit_longest());
+  message.set_checkpoints(stats.checkpoints);
+  SetDuration(stats.checkpoint_total, *message.mutable_checkpoint_total());
+  SetDuration(stats.checkpoint_longest, *message.mutable_checkpoint_longest());
+  message.set_journal_bytes(stats.journal_bytes);
+  message.set_journal_reliefs(stats.journal_reliefs);
+}
+
 void Show(const core::ConnectionHealth& health, pb::ConnectionHealth& message) {
   message.set_handle(health.handle);
   message.set_name(health.name);
@@ -36,6 +52,7 @@ void Show(const core::ConnectionHealth& health, pb::ConnectionHealth& message) {
   message.set_active(health.load.active);
   message.set_queued(health.load.queued);
   message.set_queue_limit(health.load.queue_limit);
+  if (health.load.writer.has_value()) Show(*health.load.writer, *message.mutable_writer());
 }
 
 }  // namespace
@@ -68,7 +85,7 @@ Task<absl::StatusOr<pb::GetHealthResponse>> MonitoringService::GetHealth(
     entries.push_back(std::move(entry));
   }
   const std::vector<core::ConnectionHealth> checks =
-      co_await core::CheckAll(ctx, std::move(entries));
+      co_await core::CheckAll(ctx, connections_, std::move(entries));
 
   pb::GetHealthResponse response;
   auto worst = core::HealthState::kHealthy;  // a server without connections is well

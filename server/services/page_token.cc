@@ -11,7 +11,9 @@
 namespace sluice::services {
 namespace {
 
-constexpr size_t kChecksumBytes = 8;
+constexpr size_t kCodeBytes = 16;
+constexpr size_t kDefaultPageSize = 50;
+constexpr size_t kMostPageSize = 500;
 
 // Parts and their lengths: `3:abc0:2:xy`.
 std::string Packed(absl::Span<const absl::string_view> parts) {
@@ -33,12 +35,6 @@ bool TakePart(absl::string_view& packed, std::string& part) {
   return true;
 }
 
-std::string Checksum(absl::string_view list, absl::string_view packed) {
-  const std::string bound = absl::StrCat(list.size(), ":", list, packed);
-  const ids::Hash hash = ids::HashOf(bound);
-  return std::string(hash.begin(), hash.begin() + kChecksumBytes);
-}
-
 absl::Status NotOurs() {
   return errors::ParameterInvalid(
       "page_token", "was not issued for this list; pass next_page_token of the page before");
@@ -46,27 +42,39 @@ absl::Status NotOurs() {
 
 }  // namespace
 
-std::string MakePageToken(absl::string_view list, absl::Span<const absl::string_view> key) {
-  const std::string packed = Packed(key);
-  return absl::WebSafeBase64Escape(absl::StrCat(Checksum(list, packed), packed));
+std::string PageTokens::Code(absl::string_view list, absl::string_view packed) const {
+  const ids::Hash mac = ids::MacOf(key_, absl::StrCat(list.size(), ":", list, packed));
+  return std::string(mac.begin(), mac.begin() + kCodeBytes);
 }
 
-absl::StatusOr<std::vector<std::string>> ReadPageToken(absl::string_view list,
-                                                       absl::string_view token,
-                                                       size_t parts) {
+std::string PageTokens::Make(absl::string_view list,
+                             absl::Span<const absl::string_view> key) const {
+  const std::string packed = Packed(key);
+  return absl::WebSafeBase64Escape(absl::StrCat(Code(list, packed), packed));
+}
+
+absl::StatusOr<std::vector<std::string>> PageTokens::Read(absl::string_view list,
+                                                          absl::string_view token,
+                                                          size_t parts) const {
   std::string bytes;
-  if (!absl::WebSafeBase64Unescape(token, &bytes) || bytes.size() < kChecksumBytes) {
-    return NotOurs();
-  }
+  if (!absl::WebSafeBase64Unescape(token, &bytes) || bytes.size() < kCodeBytes) return NotOurs();
   absl::string_view packed(bytes);
-  packed.remove_prefix(kChecksumBytes);
-  if (bytes.substr(0, kChecksumBytes) != Checksum(list, packed)) return NotOurs();
+  packed.remove_prefix(kCodeBytes);
+  if (!ids::SameSecret({bytes.data(), kCodeBytes}, Code(list, packed))) return NotOurs();
   std::vector<std::string> key(parts);
   for (std::string& part : key) {
     if (!TakePart(packed, part)) return NotOurs();
   }
   if (!packed.empty()) return NotOurs();
   return key;
+}
+
+absl::StatusOr<size_t> PageSizeOf(int32_t requested) {
+  if (requested < 0) {
+    return errors::ParameterInvalid("page_size", "is negative; 0 is the default");
+  }
+  if (requested == 0) return kDefaultPageSize;
+  return std::min(static_cast<size_t>(requested), kMostPageSize);
 }
 
 }  // namespace sluice::services

@@ -2,7 +2,10 @@
 #ifndef SLUICE_SERVER_SERVICES_PAGE_TOKEN_H_
 #define SLUICE_SERVER_SERVICES_PAGE_TOKEN_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -11,17 +14,31 @@
 
 namespace sluice::services {
 
-// A token holds the sort key of the last entry that was shown, so it stays good while entries come
-// and go and when the server restarts. It is bound to `list`, the list's name and whatever
-// arguments its order depends on: a token of another list is refused, and so is a mistyped one.
-// The binding is a checksum without a secret, since a position in a list that the caller may read
-// anyway grants nothing.
-std::string MakePageToken(absl::string_view list, absl::Span<const absl::string_view> key);
+// PageTokens: makes and reads them. A token holds the sort key of the last entry that was shown, so
+// it stays good while entries come and go. It is bound to `list`, the list's name and whatever
+// arguments its order depends on, by a code that only the key's holder can make: a token of another
+// list is refused, and so is a mistyped or an invented one. The key outlives the server, and the
+// tokens with it. Owned by the app, which outlives every call; constant, so any thread.
+class PageTokens {
+ public:
+  explicit PageTokens(std::string key) : key_(std::move(key)) {}
 
-// The key, of `parts` parts. Error: PARAMETER_INVALID on `page_token`.
-absl::StatusOr<std::vector<std::string>> ReadPageToken(absl::string_view list,
-                                                       absl::string_view token,
-                                                       size_t parts);
+  std::string Make(absl::string_view list, absl::Span<const absl::string_view> key) const;
+
+  // The sort key, of `parts` parts. Error: PARAMETER_INVALID on `page_token`.
+  absl::StatusOr<std::vector<std::string>> Read(absl::string_view list,
+                                                absl::string_view token,
+                                                size_t parts) const;
+
+ private:
+  std::string Code(absl::string_view list, absl::string_view packed) const;
+
+  const std::string key_;
+};
+
+// How many entries a page may have: 0 is the default, too many are taken as the most. Error:
+// PARAMETER_INVALID on `page_size` if it is negative.
+absl::StatusOr<size_t> PageSizeOf(int32_t requested);
 
 }  // namespace sluice::services
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +12,7 @@
 #include "server/db/database.h"
 #include "server/services/echo.h"
 #include "server/services/protobuf_time.h"
+#include "server/services/request_id.h"
 #include "server/services/validation.h"
 
 namespace sluice::services {
@@ -51,6 +53,8 @@ absl::StatusOr<db::Statement> QueryService::StatementOf(
   TRY(statement.max_bytes, LimitOf("max_bytes", request.max_bytes(), options_.default_max_bytes,
                                    options_.max_max_bytes));
   statement.read_only = request.read_only() || connection.read_only;
+  statement.max_affected_rows = request.max_affected_rows();
+  statement.validate_only = request.validate_only();
   return statement;
 }
 
@@ -60,14 +64,21 @@ absl::StatusOr<db::Statement> QueryService::StatementOf(
   db::Statement statement(request.sql(), request.params(), request.named_params());
   TRY(statement.chunk_bytes, ChunkBytesOf(request.chunk_bytes(), options_.chunk_bytes));
   statement.read_only = request.read_only() || connection.read_only;
+  statement.max_affected_rows = request.max_affected_rows();
+  statement.validate_only = request.validate_only();
   return statement;
 }
 
 Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Query(
     const Context& ctx, const pb::QueryRequest& request) {
   const absl::Duration begun = clock_.Steady();
-  CO_TRY(const auto connection, connections_.Find(ctx, request.connection_id()));
-  CO_TRY(const db::Statement statement, StatementOf(request, *connection));
+  CO_TRY(auto connection, connections_.Find(ctx, request.connection_id()));
+  if (connection->database == nullptr) {
+    CO_TRY(connection, co_await connections_.Open(ctx, std::move(connection)));
+  }
+  CO_TRY(db::Statement statement, StatementOf(request, *connection));
+  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
+  if (key.has_value()) statement.request = &*key;
   CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
   absl::StatusOr<db::Rows> rows = co_await Execute(ctx, *connection->database, statement, policy);
   const absl::Duration elapsed = clock_.Steady() - begun;
@@ -103,8 +114,13 @@ Task<absl::Status> QueryService::StreamQuery(const Context& ctx,
                                              Sink<StreamReply>& sink) {
   Stream stream;
   stream.begun = clock_.Steady();
-  CO_TRY(const auto connection, connections_.Find(ctx, request.connection_id()));
-  CO_TRY(const db::Statement statement, StatementOf(request, *connection));
+  CO_TRY(auto connection, connections_.Find(ctx, request.connection_id()));
+  if (connection->database == nullptr) {
+    CO_TRY(connection, co_await connections_.Open(ctx, std::move(connection)));
+  }
+  CO_TRY(db::Statement statement, StatementOf(request, *connection));
+  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
+  if (key.has_value()) statement.request = &*key;
   CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
   absl::Status status = co_await Open(ctx, *connection->database, statement, policy, stream);
   if (status.ok()) status = co_await Pump(ctx, stream, sink);

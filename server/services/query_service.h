@@ -16,25 +16,13 @@
 #include "server/core/connections.h"
 #include "server/db/rows.h"
 #include "server/db/statement.h"
+#include "server/services/query_options.h"
 #include "server/services/retry.h"
 #include "sluice/v1/query.pb.h"
 
 namespace sluice::services {
 
 namespace pb = ::sluice::v1;
-
-// The server's settings that concern queries.
-struct QueryOptions {
-  int64_t default_max_rows = 1000;
-  int64_t max_max_rows = 1'000'000;
-  int64_t default_max_bytes = 4 << 20;
-  int64_t max_max_bytes = 64 << 20;
-  int64_t chunk_bytes = 256 << 10;  // of a stream: the default and the most
-  int value_depth = 32;
-  absl::Duration command_timeout =
-      absl::Seconds(60);  // of a streamed statement, to its first piece
-  bool log_sql = false;
-};
 
 // Owned by the app, which outlives every call; constant, so any executor.
 class QueryService {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -20,17 +21,19 @@ absl::Status CheckBuilt(const Request& request) {
   if (request.param_types_size() > 0) return errors::FieldNotImplemented("param_types");
   if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
   if (request.has_session()) return errors::FieldNotImplemented("session");
-  if (request.max_affected_rows() != 0) return errors::FieldNotImplemented("max_affected_rows");
-  if (request.validate_only()) return errors::FieldNotImplemented("validate_only");
-  if (!request.request_id().empty()) return errors::FieldNotImplemented("request_id");
   return absl::OkStatus();
 }
 
-absl::Status CheckSql(absl::string_view sql) {
-  if (sql.empty()) return errors::ParameterInvalid("sql", "is empty; send one statement");
+absl::Status CheckBound(absl::string_view field, int64_t bound) {
+  return bound >= 0 ? absl::OkStatus()
+                    : errors::ParameterInvalid(field, "is negative; 0 is no bound");
+}
+
+absl::Status CheckSql(absl::string_view sql, absl::string_view field = "sql") {
+  if (sql.empty()) return errors::ParameterInvalid(field, "is empty; send one statement");
   if (sql.size() <= kMaxSqlBytes) return absl::OkStatus();
   return errors::ParameterInvalid(
-      "sql", absl::StrCat("has ", sql.size(), " bytes, and the limit is ", kMaxSqlBytes,
+      field, absl::StrCat("has ", sql.size(), " bytes, and the limit is ", kMaxSqlBytes,
                           "; send values as parameters"));
 }
 
@@ -70,13 +73,18 @@ std::string Quoted(absl::string_view name) {
                       "\"]");
 }
 
-template <class Request>
-absl::Status CheckDepth(const Request& request, int limit) {
-  for (int i = 0; i < request.params_size(); ++i) {
-    if (IsTooDeep(request.params(i), limit)) return TooDeep(absl::StrCat("params[", i, "]"), limit);
+// `place`: where in the request they stand; empty, or with a dot at its end.
+template <class Holder>
+absl::Status CheckDepth(const Holder& holder, int limit, absl::string_view place = "") {
+  for (int i = 0; i < holder.params_size(); ++i) {
+    if (IsTooDeep(holder.params(i), limit)) {
+      return TooDeep(absl::StrCat(place, "params[", i, "]"), limit);
+    }
   }
-  for (const auto& [name, value] : request.named_params()) {
-    if (IsTooDeep(value, limit)) return TooDeep(absl::StrCat("named_params", Quoted(name)), limit);
+  for (const auto& [name, value] : holder.named_params()) {
+    if (IsTooDeep(value, limit)) {
+      return TooDeep(absl::StrCat(place, "named_params", Quoted(name)), limit);
+    }
   }
   return absl::OkStatus();
 }
@@ -107,12 +115,110 @@ absl::Status CheckLabels(const Request& request) {
 template <class Request>
 absl::Status Check(const Request& request, int value_depth) {
   TRY_STATUS(CheckBuilt(request));
+  TRY_STATUS(CheckBound("max_affected_rows", request.max_affected_rows()));
   TRY_STATUS(CheckSql(request.sql()));
   TRY_STATUS(CheckDepth(request, value_depth));
   return CheckLabels(request);
 }
 
+absl::Status CheckStep(const pb::BatchStep& step, int index, int value_depth) {
+  const std::string place = absl::StrCat("steps[", index, "].");
+  if (step.param_types_size() > 0) return errors::FieldNotImplemented(place + "param_types");
+  TRY_STATUS(CheckBound(place + "max_affected_rows", step.max_affected_rows()));
+  TRY_STATUS(CheckSql(step.sql(), place + "sql"));
+  const bool both =
+      step.parameter_sets_size() > 0 && (step.params_size() > 0 || !step.named_params().empty());
+  if (both) {
+    return errors::ParameterInvalid(place + "parameter_sets",
+                                    "stands beside values of the step; put those into a set too");
+  }
+  TRY_STATUS(CheckDepth(step, value_depth, place));
+  for (int i = 0; i < step.parameter_sets_size(); ++i) {
+    TRY_STATUS(CheckDepth(step.parameter_sets(i), value_depth,
+                          absl::StrCat(place, "parameter_sets[", i, "].")));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_depth) {
+  if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
+  if (request.has_session()) return errors::FieldNotImplemented("session");
+  if (request.steps().empty()) return errors::ParameterInvalid("steps", "is empty");
+  int64_t executions = 0;
+  for (const pb::BatchStep& step : request.steps()) {
+    executions += std::max(step.parameter_sets_size(), 1);
+  }
+  if (executions > kMaxExecutions) {
+    return errors::ParameterInvalid(
+        "steps", absl::StrCat("are ", executions, " executions, and the limit is ", kMaxExecutions,
+                              "; BulkInsert takes any number of rows"));
+  }
+  TRY(const db::BatchMode mode, BatchModeOf(request.mode()));
+  TRY_STATUS(CheckBound("max_affected_rows", request.max_affected_rows()));
+  if (mode != db::BatchMode::kAtomic && request.max_affected_rows() > 0) {
+    return errors::ParameterInvalid("max_affected_rows",
+                                    "bounds an ATOMIC batch; the steps have bounds of their own");
+  }
+  for (int i = 0; i < request.steps_size(); ++i) {
+    TRY_STATUS(CheckStep(request.steps(i), i, value_depth));
+  }
+  return CheckLabels(request);
+}
+
+absl::Status CheckHeader(const pb::BulkInsertRequest& request) {
+  if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
+  if (request.has_session()) return errors::FieldNotImplemented("session");
+  if (request.table().empty()) {
+    return errors::ParameterInvalid("table", "is empty; the first message names the table");
+  }
+  TRY_STATUS(CheckBound("max_affected_rows", request.max_affected_rows()));
+  TRY_STATUS(BatchModeOf(request.mode()).status());
+  if (!pb::ConflictAction_IsValid(request.on_conflict())) {
+    return errors::ParameterInvalid("on_conflict", "is no action that this server knows");
+  }
+  if (request.conflict_columns_size() > 0 && request.on_conflict() != pb::CONFLICT_ACTION_UPDATE) {
+    return errors::ParameterInvalid("conflict_columns", "is for CONFLICT_ACTION_UPDATE alone");
+  }
+  return CheckLabels(request);
+}
+
+absl::Status CheckRows(const pb::BulkInsertRequest& request, int64_t first_row, int value_depth) {
+  for (int i = 0; i < request.rows_size(); ++i) {
+    if (AnyIsTooDeep(request.rows(i).values(), value_depth)) {
+      return errors::WithMetadata(TooDeep(absl::StrCat("rows[", i, "]"), value_depth), "row",
+                                  absl::StrCat(first_row + i));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNoHeader(const pb::BulkInsertRequest& request) {
+  const auto* const reflection = request.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> set;
+  reflection->ListFields(request, &set);
+  for (const google::protobuf::FieldDescriptor* field : set) {
+    if (field->number() == pb::BulkInsertRequest::kRowsFieldNumber) continue;
+    return errors::ParameterInvalid(std::string(field->name()),
+                                    "belongs to the first message of the load");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<db::BatchMode> BatchModeOf(pb::BatchMode mode) {
+  switch (mode) {
+    case pb::BATCH_MODE_UNSPECIFIED:
+    case pb::BATCH_MODE_ATOMIC:
+      return db::BatchMode::kAtomic;
+    case pb::BATCH_MODE_STOP_ON_ERROR:
+      return db::BatchMode::kStopOnError;
+    case pb::BATCH_MODE_CONTINUE:
+      return db::BatchMode::kContinue;
+    default:
+      return errors::ParameterInvalid("mode", "is no mode that this server knows");
+  }
+}
 
 absl::Status CheckRequest(const pb::QueryRequest& request, int value_depth) {
   return Check(request, value_depth);
@@ -120,6 +226,21 @@ absl::Status CheckRequest(const pb::QueryRequest& request, int value_depth) {
 
 absl::Status CheckRequest(const pb::StreamQueryRequest& request, int value_depth) {
   return Check(request, value_depth);
+}
+
+absl::Status CheckRequest(const pb::DescribeRequest& request) {
+  TRY_STATUS(CheckSql(request.sql()));
+  return CheckLabels(request);
+}
+
+absl::Status CheckRequest(const pb::ExplainRequest& request, int value_depth) {
+  if (request.param_types_size() > 0) return errors::FieldNotImplemented("param_types");
+  if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
+  if (request.has_session()) return errors::FieldNotImplemented("session");
+  if (request.analyze()) return errors::FieldNotImplemented("analyze");
+  TRY_STATUS(CheckSql(request.sql()));
+  TRY_STATUS(CheckDepth(request, value_depth));
+  return CheckLabels(request);
 }
 
 absl::StatusOr<int64_t> LimitOf(absl::string_view field,

@@ -117,6 +117,12 @@ class SqliteTest : public ::testing::Test {
     return RunUntil(executor_, [&] { return database_->Load().active == count; });
   }
 
+  // Waits until so many statements wait, those included that were taken up and wait for a lock of
+  // another process.
+  bool UntilQueued(int64_t count) {
+    return RunUntil(executor_, [&] { return database_->Load().queued == count; });
+  }
+
   TempDir dir_;
   const std::string path_ = dir_.File("test.db");
   ManualExecutor executor_;

@@ -60,7 +60,7 @@ TEST_F(SqliteWriter, AWriteThatWaitsForAnothersLockCanBeCancelled) {
   ASSERT_EQ(outsider.Run("BEGIN IMMEDIATE"), SQLITE_OK);
   Call call;
   Pending write(executor_, *database_, "DELETE FROM number", call.ctx());
-  ASSERT_TRUE(UntilActive(1));
+  ASSERT_TRUE(UntilQueued(1));
   const absl::Time cancelled = absl::Now();
   call.Cancel();
   EXPECT_EQ(write.Wait().status().code(), StatusCode::kCancelled);
@@ -77,11 +77,11 @@ TEST_F(SqliteWriter, Fault31_AWriteThatIsCancelledInTheQueueNeverRuns) {
   Outsider outsider(path_);
   ASSERT_EQ(outsider.Run("BEGIN IMMEDIATE"), SQLITE_OK);
   Pending first(executor_, *database_, "UPDATE number SET word = 'a'");
-  ASSERT_TRUE(UntilActive(1));
+  ASSERT_TRUE(UntilQueued(1));
   Call call;
   Pending second(executor_, *database_, "DELETE FROM number WHERE n = 99", call.ctx());
   executor_.RunUntilIdle();
-  EXPECT_EQ(database_->Load().queued, 1);
+  EXPECT_EQ(database_->Load().queued, 2);
   call.Cancel();
   executor_.RunUntilIdle();
   ASSERT_TRUE(second.done());
@@ -195,14 +195,14 @@ TEST_F(SqliteWriter, AStreamedWriteHasALimit) {
 
 TEST_F(SqliteWriter, AFullQueueIsSaidAtOnce) {
   db::SqliteSettings settings;
-  settings.queue_limit = 2;
+  settings.queue_limit = 3;
   Open(settings);
   MakeNumbers(3);
   MakeKnown("UPDATE number SET word = 'a'");
   Outsider outsider(path_);
   ASSERT_EQ(outsider.Run("BEGIN IMMEDIATE"), SQLITE_OK);
-  Pending running(executor_, *database_, "UPDATE number SET word = 'a'");
-  ASSERT_TRUE(UntilActive(1));
+  Pending taken(executor_, *database_, "UPDATE number SET word = 'a'");
+  ASSERT_TRUE(UntilQueued(1));
   Pending first(executor_, *database_, "UPDATE number SET word = 'a'");
   Pending second(executor_, *database_, "UPDATE number SET word = 'a'");
   Pending third(executor_, *database_, "UPDATE number SET word = 'a'");
@@ -210,7 +210,7 @@ TEST_F(SqliteWriter, AFullQueueIsSaidAtOnce) {
   ASSERT_TRUE(third.done());
   EXPECT_THAT(third.Wait(), Fails(StatusCode::kResourceExhausted, "POOL_EXHAUSTED"));
   ASSERT_EQ(outsider.Run("COMMIT"), SQLITE_OK);
-  EXPECT_THAT(running.Wait(), IsOk());
+  EXPECT_THAT(taken.Wait(), IsOk());
   EXPECT_THAT(first.Wait(), IsOk());
   EXPECT_THAT(second.Wait(), IsOk());
 }

@@ -8,7 +8,7 @@ import rpc
 from rpc import Code, common_pb2, connection_pb2, health_pb2, monitoring_pb2, value_pb2
 
 SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "sluice.v1.ConnectionService",
-            "sluice.v1.MonitoringService", "sluice.v1.QueryService"]
+            "sluice.v1.MonitoringService", "sluice.v1.QueryService", "sluice.v1.SchemaService"]
 
 
 class ReflectionTest(rpc.TestCase):
@@ -144,9 +144,6 @@ class UnbuiltFieldsTest(rpc.TestCase):
         "param_types": [value_pb2.VALUE_TYPE_INT64],
         "transaction": common_pb2.TransactionSelector(transaction_id="txn_1"),
         "session": common_pb2.SessionOptions(time_zone="Europe/Paris"),
-        "max_affected_rows": 1,
-        "validate_only": True,
-        "request_id": "0b0e7a0c-6f5d-4c9e-8f5e-5d8f5a1f0b11",
     }
 
     def test_each_field_that_is_set_but_not_built_is_refused_and_nothing_runs(self):

@@ -46,8 +46,9 @@ class Owner(NamedTuple):
 
 # The connection, and the tables and conversions that it is made of.
 SQLITE_CALLERS = tuple(f"server/db/sqlite/{name}" for name in (
-    "connection.*", "authorizer.cc", "binding.cc", "codec.cc", "columns.cc", "functions.cc", "library.cc", "open.cc",
-    "result_code.cc", "statement_cache.cc", "text_functions.cc"))
+    "connection.*", "authorizer.cc", "binding.cc", "codec.cc", "columns.cc", "copy.cc", "describe_table.cc",
+    "functions.cc", "library.cc", "open.cc", "plan.cc", "question.cc", "request_log.cc", "result_code.cc", "schema_copy.cc",
+    "statement_cache.cc", "text_functions.cc"))
 OUTSIDE_THE_SERVER = ("client/*", "tests/*", "bench/*")
 OWNERS = [
     Owner(re.compile(r"\.grpc\.pb\.h$"), ("server/rpc/routes.cc", *OUTSIDE_THE_SERVER),

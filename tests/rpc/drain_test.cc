@@ -92,6 +92,24 @@ TEST(Drain, WhatOutlastsTheGraceIsStoppedAndSaysWhatBecameOfIt) {
   EXPECT_EQ(ReasonIn(status), "SERVER_DRAINING/rolled_back");
 }
 
+TEST(Drain, CallsThatWaitForTheirClientAreStoppedAndSayWhatBecameOfThem) {
+  TestingServer server;
+  const auto stub = server.Stub();
+  grpc::ClientContext sum_context, echo_context;
+  pb::Answer answer;
+  const auto sum = stub->Sum(&sum_context, &answer);
+  const auto echo = stub->Echo(&echo_context);
+  ASSERT_TRUE(sum->Write(MakeAsk(1)));
+  ASSERT_TRUE(echo->Write(MakeAsk(1)));
+  ASSERT_TRUE(echo->Read(&answer));
+  while (server.server.calls().in_flight() < 2) std::this_thread::yield();
+  server.server.Drain(absl::Milliseconds(50));
+  for (const grpc::Status& status : {sum->Finish(), echo->Finish()}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::ABORTED);
+    EXPECT_EQ(ReasonIn(status), "SERVER_DRAINING/rolled_back");
+  }
+}
+
 TEST(Drain, Fault80_AHurryCutsTheGraceShort) {
   TestingServer server;
   const auto stub = server.Stub();

@@ -143,7 +143,7 @@ class TestingService {
     co_return absl::OkStatus();
   }
 
-  Task<absl::StatusOr<pb::Answer>> Sum(const Context& /*ctx*/, Source<pb::Ask>& source) {
+  Task<absl::StatusOr<pb::Answer>> Sum(const Context& ctx, Source<pb::Ask>& source) {
     pb::Answer answer;
     for (;;) {
       const std::optional<pb::Ask> ask = co_await source.Read();
@@ -151,10 +151,11 @@ class TestingService {
       if (ask->text() == "fail") co_return errors::ParameterInvalid("text", "is fail");
       answer.set_number(answer.number() + ask->number());
     }
+    if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kRolledBack);
     co_return answer;
   }
 
-  Task<absl::Status> Echo(const Context& /*ctx*/, Source<pb::Ask>& source, Sink<pb::Answer>& sink) {
+  Task<absl::Status> Echo(const Context& ctx, Source<pb::Ask>& source, Sink<pb::Answer>& sink) {
     for (;;) {
       const std::optional<pb::Ask> ask = co_await source.Read();
       if (!ask.has_value()) break;
@@ -163,6 +164,7 @@ class TestingService {
       const bool alive = co_await sink.Write(answer);
       if (!alive) co_return errors::PeerGone();
     }
+    if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kRolledBack);
     co_return absl::OkStatus();
   }
 

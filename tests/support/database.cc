@@ -26,6 +26,33 @@ Task<absl::StatusOr<std::vector<pb::StreamQueryResponse>>> ReadToEnd(
   co_return chunks;
 }
 
+Task<absl::StatusOr<std::vector<db::ChunkOutcome>>> LoadEach(const Context& ctx,
+                                                             db::Session& session,
+                                                             const db::LoadTarget& target,
+                                                             const std::vector<LoadRows>& chunks) {
+  CO_TRY(const std::unique_ptr<db::Load> load, co_await session.OpenLoad(ctx, target));
+  std::vector<db::ChunkOutcome> outcomes;
+  const auto collect = [&] {
+    for (db::ChunkOutcome& outcome : load->TakeOutcomes()) outcomes.push_back(std::move(outcome));
+  };
+  std::string content;
+  int64_t row = 0;
+  for (const LoadRows& rows : chunks) {
+    db::LoadChunk chunk;
+    chunk.rows = rows;
+    chunk.first_row = row;
+    row += rows.size();
+    for (const pb::Row& each : rows) content += each.SerializeAsString();
+    absl::StrAppend(&content, "/", row);
+    CO_CHECK(co_await load->Add(ctx, std::move(chunk), content));
+    collect();
+    if (load->stopped()) break;
+  }
+  CO_CHECK(co_await load->Finish(ctx, content));
+  collect();
+  co_return outcomes;
+}
+
 }  // namespace
 
 pb::Value Null() {
@@ -136,18 +163,76 @@ pb::StreamQueryResponse ParseChunk(const db::Rows& rows) {
   return chunk;
 }
 
+BatchMaker& BatchMaker::Add(absl::string_view sql, std::initializer_list<pb::Value> params) {
+  static const db::NamedParams no_names;
+  const int step = batch.executions.empty() ? 0 : batch.executions.back().step + 1;
+  const std::string& text = texts_.emplace_back(sql);
+  const db::Params& values = params_.emplace_back(MakeParams(params));
+  batch.executions.emplace_back(db::Statement(text, values, no_names), step, 0);
+  return *this;
+}
+
+BatchMaker& BatchMaker::AddSet(std::initializer_list<pb::Value> params) {
+  static const db::NamedParams no_names;
+  const db::Execution& last = batch.executions.back();
+  const db::Params& values = params_.emplace_back(MakeParams(params));
+  const db::Statement statement(last.statement.sql(), values, no_names);
+  batch.executions.emplace_back(statement, last.step, last.set + 1);
+  return *this;
+}
+
+absl::StatusOr<db::BatchResults> Execute(ManualExecutor& executor,
+                                         db::Session& session,
+                                         const db::Batch& batch,
+                                         const Context& ctx) {
+  return executor.Run(session.ExecuteBatch(ctx, batch));
+}
+
+LoadRows MakeRows(std::initializer_list<std::initializer_list<pb::Value>> rows) {
+  LoadRows made;
+  for (const auto& values : rows) {
+    pb::Row& row = *made.Add();
+    for (const pb::Value& value : values) *row.add_values() = value;
+  }
+  return made;
+}
+
+absl::StatusOr<std::vector<db::ChunkOutcome>> LoadAll(ManualExecutor& executor,
+                                                      db::Session& session,
+                                                      const db::LoadTarget& target,
+                                                      const std::vector<LoadRows>& chunks,
+                                                      const Context& ctx) {
+  return executor.Run(LoadEach(ctx, session, target, chunks));
+}
+
+db::RequestKey MakeKey(absl::string_view id, absl::string_view content) {
+  db::RequestKey key;
+  key.scope = std::string(16, 's');
+  key.id = std::string(id);
+  key.id.resize(16);
+  key.content = std::string(content);
+  key.content.resize(32);
+  return key;
+}
+
 Pending::Pending(ManualExecutor& executor,
                  db::Session& session,
                  absl::string_view sql,
                  Context ctx,
-                 std::initializer_list<pb::Value> params)
-    : executor_(executor), sql_(sql), ctx_(std::move(ctx)), params_(MakeParams(params)) {
+                 std::initializer_list<pb::Value> params,
+                 Amend amend)
+    : executor_(executor),
+      sql_(sql),
+      ctx_(std::move(ctx)),
+      params_(MakeParams(params)),
+      amend_(std::move(amend)) {
   executor_.Start(Run(session));
 }
 
 Task<void> Pending::Run(db::Session& session) {
   const db::NamedParams no_names;
   db::Statement statement(sql_, params_, no_names);
+  if (amend_) amend_(statement);
   absl::StatusOr<db::Rows> rows = co_await session.Execute(ctx_, statement);
   result_.emplace(std::move(rows));
 }

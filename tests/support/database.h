@@ -3,20 +3,25 @@
 #define SLUICE_TESTS_SUPPORT_DATABASE_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "google/protobuf/repeated_ptr_field.h"
 
 #include "server/async/context.h"
 #include "server/async/manual_executor.h"
+#include "server/async/task.h"
 #include "server/db/database.h"
 #include "server/db/driver.h"
 #include "sluice/v1/query.pb.h"
@@ -59,15 +64,84 @@ absl::StatusOr<std::vector<pb::StreamQueryResponse>> ReadAll(ManualExecutor& exe
                                                              const Context& ctx = {});
 pb::StreamQueryResponse ParseChunk(const db::Rows& rows);
 
+// BatchMaker: a batch and what it borrows from.
+class BatchMaker {
+ public:
+  explicit BatchMaker(db::BatchMode mode = db::BatchMode::kAtomic) { batch.mode = mode; }
+
+  BatchMaker(const BatchMaker&) = delete;
+  BatchMaker& operator=(const BatchMaker&) = delete;
+
+  // A step with one set of values.
+  BatchMaker& Add(absl::string_view sql, std::initializer_list<pb::Value> params = {});
+  // Another set for the step that was added last.
+  BatchMaker& AddSet(std::initializer_list<pb::Value> params);
+
+  db::Batch batch;
+
+ private:
+  std::deque<std::string> texts_;
+  std::deque<db::Params> params_;
+};
+
+absl::StatusOr<db::BatchResults> Execute(ManualExecutor& executor,
+                                         db::Session& session,
+                                         const db::Batch& batch,
+                                         const Context& ctx = {});
+
+// Rows of a load, values in the order of its columns.
+using LoadRows = google::protobuf::RepeatedPtrField<pb::Row>;
+LoadRows MakeRows(std::initializer_list<std::initializer_list<pb::Value>> rows);
+
+// Loads the chunks, up to the first error of the whole. The content of each is what came up to it.
+absl::StatusOr<std::vector<db::ChunkOutcome>> LoadAll(ManualExecutor& executor,
+                                                      db::Session& session,
+                                                      const db::LoadTarget& target,
+                                                      const std::vector<LoadRows>& chunks,
+                                                      const Context& ctx = {});
+
+// A key as services make it, of any id and content.
+db::RequestKey MakeKey(absl::string_view id, absl::string_view content);
+
+// Started: any task on its way, started and not waited for. Lives until it is done.
+template <class T>
+class Started {
+ public:
+  Started(ManualExecutor& executor, Task<T> task) : executor_(executor) {
+    executor_.Start(Keep(std::move(task)));
+  }
+
+  Started(const Started&) = delete;
+  Started& operator=(const Started&) = delete;
+
+  bool done() const { return result_.has_value(); }
+
+  // Runs the executor until it is done.
+  T& Wait();
+
+ private:
+  Task<void> Keep(Task<T> task) {
+    T result = co_await task;
+    result_.emplace(std::move(result));
+  }
+
+  ManualExecutor& executor_;
+  std::optional<T> result_;
+};
+
 // Pending: a statement on its way, started and not waited for. Lives until it is done.
 class Pending {
  public:
+  // Sets what else the statement asks for.
+  using Amend = std::function<void(db::Statement&)>;
+
   // Starts at once. `executor` has to run for it to go on.
   Pending(ManualExecutor& executor,
           db::Session& session,
           absl::string_view sql,
           Context ctx = {},
-          std::initializer_list<pb::Value> params = {});
+          std::initializer_list<pb::Value> params = {},
+          Amend amend = nullptr);
 
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;
@@ -84,11 +158,19 @@ class Pending {
   const std::string sql_;
   const Context ctx_;
   const db::Params params_;
+  const Amend amend_;
   std::optional<absl::StatusOr<db::Rows>> result_;
 };
 
 // Runs the executor until the condition holds; fails the test after ten seconds without it.
 bool RunUntil(ManualExecutor& executor, const std::function<bool()>& condition);
+
+template <class T>
+T& Started<T>::Wait() {
+  RunUntil(executor_, [&] { return done(); });
+  if (!done()) result_.emplace(absl::InternalError("it was not answered in time"));
+  return *result_;
+}
 
 }  // namespace sluice::test
 

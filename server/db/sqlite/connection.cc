@@ -34,6 +34,22 @@ bool IsWritingVerb(absl::string_view verb) {
          std::end(kWritingVerbs);
 }
 
+// SQLITE_FULL is none: it is also what a table without free rowids says. Nor is an index that
+// disagrees with its table: that is the trouble of one statement, and mended by another.
+bool IsDeviceFault(int code) {
+  switch (code & 0xFF) {
+    case SQLITE_CORRUPT:
+      return code != SQLITE_CORRUPT_VTAB && code != SQLITE_CORRUPT_INDEX;
+    case SQLITE_NOTADB:
+    case SQLITE_CANTOPEN:
+      return true;
+    case SQLITE_IOERR:
+      return code != SQLITE_IOERR_NOMEM;
+    default:
+      return false;
+  }
+}
+
 // SQLite asks the authorizer about VACUUM only when it runs.
 absl::Status CheckVacuum(const db::StatementShape& shape, absl::string_view sql) {
   if (shape.keyword != "VACUUM") return absl::OkStatus();
@@ -269,6 +285,7 @@ absl::StatusOr<sqlite3_stmt*> Connection::Own(absl::string_view sql) {
 absl::Status Connection::Run(const char* sql) {
   const Authorizer::Suspension suspension(authorizer_);
   if (absl::StartsWith(sql, "BEGIN")) {
+    device_failed_ = false;
     TRY_STATUS(CheckInPlace());
   }
   TRY(sqlite3_stmt* const stmt, Own(sql));
@@ -307,19 +324,66 @@ bool Connection::InTransaction() const {
   return sqlite3_get_autocommit(db_) == 0;
 }
 
+absl::Status Connection::CheckDeferredKeys() {
+  int broken = 0;
+  int unused = 0;
+  sqlite3_db_status(db_, SQLITE_DBSTATUS_DEFERRED_FKS, &broken, &unused, 0);
+  if (broken == 0) return absl::OkStatus();
+  Failure failure;
+  failure.code = SQLITE_CONSTRAINT_FOREIGNKEY;
+  failure.message = "FOREIGN KEY constraint failed";
+  return ToStatus(failure);
+}
+
+int Connection::OnCommit(void* self, sqlite3* /*db*/, const char* /*name*/, int pages) {
+  static_cast<Connection*>(self)->journal_pages_ = pages;
+  return SQLITE_OK;
+}
+
+absl::Status Connection::CopyJournal(Checkpoint how) {
+  const int mode = how == Checkpoint::kPassive   ? SQLITE_CHECKPOINT_PASSIVE
+                   : how == Checkpoint::kRestart ? SQLITE_CHECKPOINT_RESTART
+                                                 : SQLITE_CHECKPOINT_TRUNCATE;
+  int pages = 0;
+  int copied = 0;
+  const int code = sqlite3_wal_checkpoint_v2(db_, "main", mode, &pages, &copied);
+  if (code != SQLITE_OK) return Error(code, Phase::kRunning, "");
+  // All of it is in the database: the next commit writes at the journal's beginning.
+  if (how != Checkpoint::kPassive) journal_pages_ = 0;
+  return absl::OkStatus();
+}
+
+absl::Status Connection::Touch() {
+  TRY_STATUS(Run("BEGIN IMMEDIATE"));
+  // Writes the page that holds it, even when it stays what it was.
+  absl::StatusOr<std::string> version = Pragma("PRAGMA user_version");
+  absl::Status status = version.status();
+  if (status.ok()) status = Pragma(absl::StrCat("PRAGMA user_version=", *version)).status();
+  if (status.ok()) status = Run("COMMIT");
+  if (InTransaction()) Run("ROLLBACK").IgnoreError();
+  return status;
+}
+
 absl::StatusOr<int64_t> Connection::DatabaseSize() {
+  TRY(const int64_t pages, Number("PRAGMA page_count"));
+  TRY(const int64_t size, PageSize());
+  return pages * size;
+}
+
+absl::StatusOr<int64_t> Connection::PageSize() {
+  return Number("PRAGMA page_size");
+}
+
+absl::StatusOr<int64_t> Connection::Number(const char* sql) {
   const Authorizer::Suspension suspension(authorizer_);
-  int64_t size = 1;
-  for (const char* const sql : {"PRAGMA page_count", "PRAGMA page_size"}) {
-    TRY(sqlite3_stmt* const stmt, Own(sql));
-    const int code = sqlite3_step(stmt);
-    if (code == SQLITE_ROW) size *= sqlite3_column_int64(stmt, 0);
-    absl::Status status;
-    if (code != SQLITE_ROW) status = Error(code, Phase::kRunning, "");
-    sqlite3_reset(stmt);
-    if (!status.ok()) return status;
-  }
-  return size;
+  TRY(sqlite3_stmt* const stmt, Own(sql));
+  const int code = sqlite3_step(stmt);
+  const int64_t number = sqlite3_column_int64(stmt, 0);
+  absl::Status status;
+  if (code != SQLITE_ROW) status = Error(code, Phase::kRunning, "");
+  sqlite3_reset(stmt);
+  if (!status.ok()) return status;
+  return number;
 }
 
 void Connection::Interrupt() {
@@ -327,6 +391,7 @@ void Connection::Interrupt() {
 }
 
 absl::Status Connection::Error(int code, Phase phase, absl::string_view sql) {
+  device_failed_ = device_failed_ || IsDeviceFault(code);
   // Copied first: every further call on the connection may write over it.
   const std::string message = sqlite3_errmsg(db_);
   Failure failure;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "server/db/shape.h"
 #include "server/db/sqlite/authorizer.h"
 #include "server/db/sqlite/codec.h"
+#include "server/db/sqlite/file_id.h"
 #include "server/db/sqlite/functions.h"
 #include "server/db/sqlite/result_code.h"
 #include "server/db/sqlite/statement_cache.h"
@@ -31,8 +33,9 @@ namespace sluice::sqlite {
 
 struct ConnectionOptions {
   std::string path;
-  bool read_only = true;  // opened SQLITE_OPEN_READONLY, query_only; never checkpoints
-  bool create = false;    // the writer of a new database only
+  std::optional<FileId> id;  // which file the path must lead to; unset: whichever it is
+  bool read_only = true;     // opened SQLITE_OPEN_READONLY, query_only; never checkpoints
+  bool create = false;       // the writer of a new database only
   bool foreign_keys = true;
   absl::Duration busy_timeout = absl::Seconds(5);
   int statement_cache = 256;
@@ -45,6 +48,8 @@ struct Watch {
   std::atomic<bool> stop{false};
   absl::Duration deadline = absl::InfiniteDuration();  // on the steady clock
   int64_t budget = 0;  // VM steps from the statement's first; 0 = no bound
+  // Bytes to which the journal had grown when it was stopped for that reason; 0 = it was not.
+  std::atomic<int64_t> relieved{0};
 
   // Why the handler ended the statement; read after it ended.
   enum class Ended { kNo, kStopped, kDeadline, kBudget };
@@ -66,6 +71,8 @@ class Connection {
   // authorizer refuses, transaction control, a second statement, an empty one. It stays the
   // caller's until it is reset; one that was never stepped, until the next Prepare.
   absl::StatusOr<Prepared*> Prepare(absl::string_view sql);
+  // The same, but anew and for the caller alone: it is as the schema is now.
+  absl::StatusOr<std::unique_ptr<Prepared>> Compile(absl::string_view sql);
   // Whether Prepare would find it in the cache, idle.
   bool Cached(absl::string_view sql) const;
 
@@ -103,8 +110,28 @@ class Connection {
   int64_t LastInsertRowid() const;
   bool InTransaction() const;  // the transaction has not been rolled back under us
 
+  // The error of a transaction that breaks a deferred foreign key as it stands now; OK if none.
+  absl::Status CheckDeferredKeys();
+
+  // Whether a call since the last BEGIN met a fault of the device: an I/O error, damage.
+  bool device_failed() const { return device_failed_; }
+
+  // Writer only. Pages in the journal after the last commit.
+  int64_t journal_pages() const { return journal_pages_; }
+
+  enum class Checkpoint {
+    kPassive,  // copies what no reader is in the way of, and never waits
+    kRestart,  // waits for readers up to the busy timeout, so that the journal can start over
+    kTruncate,
+  };
+  // Copies the journal into the database. UNAVAILABLE: readers were in the way of all of it.
+  absl::Status CopyJournal(Checkpoint how);
+  // Commits a transaction that changes nothing, so that a frame is written and synced.
+  absl::Status Touch();
+
   // Size of the database in bytes.
   absl::StatusOr<int64_t> DatabaseSize();
+  absl::StatusOr<int64_t> PageSize();
 
   // Ends whatever runs on this connection now. Any thread, but never while the connection may be
   // closing.
@@ -113,6 +140,9 @@ class Connection {
   sqlite3* raw() const { return db_; }
 
  private:
+  friend class Question;
+  friend class RequestLog;
+
   Connection(sqlite3* db, const ConnectionOptions& options);
 
   // What the progress handler sees; it is called after every `period` VM steps.
@@ -123,16 +153,18 @@ class Connection {
   };
 
   static int OnProgress(void* running_watch);
+  static int OnCommit(void* self, sqlite3* db, const char* name, int pages);
 
   absl::Status Configure(const ConnectionOptions& options);
   absl::Status ConfigureLimits();
   absl::StatusOr<std::string> Pragma(const std::string& sql);
-  absl::StatusOr<std::unique_ptr<Prepared>> Compile(absl::string_view sql);
   absl::Status CompileInto(Prepared& prepared, const db::StatementShape& shape);
   void Describe(Prepared& prepared);
   void Start(Prepared& prepared, const Watch* watch);
   void SetPeriod(int period);
   absl::StatusOr<sqlite3_stmt*> Own(absl::string_view sql);
+  // The one number that a statement of our own gives.
+  absl::StatusOr<int64_t> Number(const char* sql);
   absl::Status CheckInPlace();
   absl::Status TakeRowFault();
   absl::Status Error(int code, Phase phase, absl::string_view sql);
@@ -144,6 +176,8 @@ class Connection {
   Authorizer authorizer_;
   Functions functions_;
   RunningWatch running_;
+  bool device_failed_ = false;
+  int64_t journal_pages_ = 0;
   mutable RowFault row_fault_ = RowFault::kNone;                 // of a row that is left out
   absl::Duration checked_in_place_ = -absl::InfiniteDuration();  // when, on the steady clock
   StatementCache cache_;

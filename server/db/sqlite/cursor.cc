@@ -29,6 +29,23 @@ absl::StatusOr<std::shared_ptr<Stream>> Cursors::Admit(const Context& ctx,
   return stream;
 }
 
+void Cursors::Relieve(int64_t limit_bytes) {
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    MutexLock lock(&mu_);
+    streams = Alive();
+  }
+  for (const auto& stream : streams) stream->Relieve(limit_bytes);
+}
+
+std::vector<std::shared_ptr<Stream>> Cursors::Alive() {
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (const auto& [pointer, stream] : open_) {
+    if (std::shared_ptr<Stream> alive = stream.lock()) streams.push_back(std::move(alive));
+  }
+  return streams;
+}
+
 void Cursors::Close() {
   std::vector<std::shared_ptr<Stream>> streams;
   std::vector<std::unique_ptr<Connection>> idle;
@@ -36,9 +53,7 @@ void Cursors::Close() {
     MutexLock lock(&mu_);
     closed_ = true;
     idle.swap(idle_);
-    for (const auto& [pointer, stream] : open_) {
-      if (std::shared_ptr<Stream> alive = stream.lock()) streams.push_back(std::move(alive));
-    }
+    streams = Alive();
   }
   for (const std::shared_ptr<Stream>& stream : streams) stream->End(errors::PoolClosed());
 }
@@ -212,11 +227,20 @@ void Stream::Answer() {
 }
 
 bool Stream::Expire() {
+  return LetGo(errors::SnapshotTooOld(cursors_.file_.settings().max_snapshot_age));
+}
+
+void Stream::Relieve(int64_t journal_bytes) {
+  if (expiry() == absl::InfiniteDuration()) return;  // it has no snapshot yet
+  LetGo(errors::SnapshotInTheWay(journal_bytes));
+}
+
+bool Stream::LetGo(const absl::Status& why) {
   {
     MutexLock lock(&mu_);
     if (!ended_.ok() || facts_.has_value()) return false;
   }
-  End(errors::SnapshotTooOld(cursors_.file_.settings().max_snapshot_age));
+  End(why);
   return true;
 }
 

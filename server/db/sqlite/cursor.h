@@ -36,6 +36,10 @@ class Cursors {
   absl::StatusOr<std::shared_ptr<Stream>> Admit(const Context& ctx, const db::Statement& statement)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Ends all that hold a snapshot, for the sake of a journal that has grown to `limit_bytes`. Any
+  // thread.
+  void Relieve(int64_t limit_bytes) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Ends all streams, and waits for none.
   void Close() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -46,6 +50,7 @@ class Cursors {
   absl::StatusOr<std::unique_ptr<Connection>> TakeConnection() ABSL_LOCKS_EXCLUDED(mu_);
   void ReturnConnection(std::unique_ptr<Connection> connection) ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(Stream& stream) ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<std::shared_ptr<Stream>> Alive() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   DatabaseFile& file_;
   WorkQueue& readers_;
@@ -76,7 +81,11 @@ class Stream final : public Work, public std::enable_shared_from_this<Stream> {
 
   // The same for a snapshot that is too old, unless all rows have been read and none is held. True
   // if it ended now.
-  bool Expire() ABSL_LOCKS_EXCLUDED(mu_);
+  bool Expire();
+  // Ends it if it keeps the journal from starting over.
+  void Relieve(int64_t journal_bytes) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same, for `why`.
+  bool LetGo(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
 
   // After the first Take: the statement writes and did not run.
   bool writes() const ABSL_LOCKS_EXCLUDED(mu_);

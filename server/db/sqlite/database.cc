@@ -1,13 +1,18 @@
 #include "server/db/sqlite/database.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <optional>
 #include <stop_token>
 #include <utility>
 
+#include "absl/strings/match.h"
+
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/db/lexer.h"
+#include "server/db/sqlite/await.h"
 
 namespace sluice::sqlite {
 namespace {
@@ -32,21 +37,24 @@ __attribute__((noinline)) RecentSide& RecentSideOf(uint64_t serial) {
   return recent[serial % recent.size()];
 }
 
-// Hands the work to a queue, and waits for its result. A stopped call takes it out again while it
-// waits, and asks it to end once it runs.
-template <class W>
-Task<typename W::Result> Await(const Context& ctx, LoopSide& side, WorkQueue& queue, W& work) {
-  const std::stop_callback on_stop(ctx.stop, [&] {
-    if (side.Cancel(queue, work)) work.Refuse(ctx.Stopped(errors::Executed::kNo));
+// By its first word.
+bool MayRead(absl::string_view sql) {
+  db::Lexer lexer(sql, db::Dialect::kSqlite);
+  db::Token token = lexer.Next();
+  while (token.kind == db::TokenKind::kSpace || token.kind == db::TokenKind::kComment) {
+    token = lexer.Next();
+  }
+  constexpr absl::string_view kVerbs[] = {"SELECT", "WITH", "VALUES", "EXPLAIN", "PRAGMA"};
+  return std::any_of(std::begin(kVerbs), std::end(kVerbs), [&](absl::string_view verb) {
+    return absl::EqualsIgnoreCase(token.text, verb);
   });
-  typename W::Result result =
-      co_await Async<typename W::Result>([&](Completion<typename W::Result> done) {
-        work.WaitFor(std::move(done));
-        const absl::Status taken = ctx.stop.stop_requested() ? ctx.Stopped(errors::Executed::kNo)
-                                                             : side.Submit(queue, work);
-        if (!taken.ok()) work.Refuse(taken);
-      });
-  co_return result;
+}
+
+// What has a request id may compile no longer, and still has its answer, which the writer knows.
+bool MayBeRecorded(const db::Statement& statement, const absl::Status& failure) {
+  if (statement.request == nullptr) return false;
+  return absl::IsInvalidArgument(failure) || absl::IsNotFound(failure) ||
+         absl::IsAlreadyExists(failure) || absl::IsFailedPrecondition(failure);
 }
 
 }  // namespace
@@ -59,8 +67,9 @@ Database::Database(Location location,
       folder_(std::move(location.folder)),
       file_(std::move(location.path), location.id, options, settings),
       readers_(file_),
-      writer_(file_),
-      cursors_(file_, readers_.queue()) {}
+      writer_(file_, [this](int64_t bytes) { Relieve(bytes); }),
+      cursors_(file_, readers_.queue()),
+      copies_(file_, readers_.queue()) {}
 
 Database::~Database() {
   Close();
@@ -93,14 +102,15 @@ void Database::BeginOpening(Completion<absl::Status> done) {
         TRY(lock_, FileLock::Acquire(file_.path()));
         return absl::OkStatus();
       },
-      [this](const absl::Status& status) { EndOpening(status); });
+      [this](absl::Status status) { EndOpening(std::move(status)); });
 }
 
-void Database::EndOpening(const absl::Status& status) {
+void Database::EndOpening(absl::Status status) {
   if (status.ok()) readers_.Start();
   std::vector<Completion<absl::Status>> waiting;
   {
     MutexLock lock(&mu_);
+    if (phase_ == Phase::kClosed && status.ok()) status = errors::PoolClosed();
     open_failure_ = status;
     if (phase_ == Phase::kOpening) phase_ = status.ok() ? Phase::kOpen : Phase::kFailed;
     waiting.swap(opening_);
@@ -128,12 +138,14 @@ Task<absl::StatusOr<db::Rows>> Database::ExecuteElsewhere(const Context& ctx,
                                                           const db::Statement& statement) {
   LoopSide& side = Side();
   const Known known = file_.book().Find(statement.sql());
-  // What must not write is looked at by a reader in any case.
-  if (known != Known::kWrites || !MayWrite(statement).ok()) {
+  const absl::Status may_write = MayWrite(statement.read_only);
+  if (known != Known::kWrites || !may_write.ok()) {
     UnaryRead read(ctx, statement, file_, readers_.queue(), known == Known::kFast);
     UnaryRead::Result rows = co_await Await(ctx, side, readers_.queue(), read);
-    if (rows.has_value()) co_return *std::move(rows);
-    CO_CHECK(MayWrite(statement));
+    const bool look =
+        rows.has_value() && may_write.ok() && MayBeRecorded(statement, rows->status());
+    if (rows.has_value() && !look) co_return *std::move(rows);
+    CO_CHECK(may_write);
   }
   UnaryWrite write(ctx, statement, file_, writer_.queue());
   absl::StatusOr<db::Rows> rows = co_await Await(ctx, side, writer_.queue(), write);
@@ -143,7 +155,9 @@ Task<absl::StatusOr<db::Rows>> Database::ExecuteElsewhere(const Context& ctx,
 Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Database::Open(const Context& ctx,
                                                                  db::Statement statement) {
   CO_CHECK(Usable(ctx));
-  if (file_.book().Find(statement.sql()) != Known::kWrites || !MayWrite(statement).ok()) {
+  const Known known = file_.book().Find(statement.sql());
+  const absl::Status may_write = MayWrite(statement.read_only);
+  if (known != Known::kWrites || !may_write.ok()) {
     CO_TRY(const std::shared_ptr<Stream> stream, cursors_.Admit(ctx, statement));
     const std::stop_callback on_stop(ctx.stop,
                                      [&] { stream->End(ctx.Stopped(errors::Executed::kNo)); });
@@ -152,8 +166,9 @@ Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Database::Open(const Context& 
     if (first.ok()) {
       co_return std::make_unique<StreamCursor>(shared_from_this(), stream, *std::move(first));
     }
-    if (!stream->writes()) co_return first.status();
-    CO_CHECK(MayWrite(statement));
+    const bool look = may_write.ok() && MayBeRecorded(statement, first.status());
+    if (!stream->writes() && !look) co_return first.status();
+    CO_CHECK(may_write);
   }
   absl::StatusOr<std::unique_ptr<db::Cursor>> cursor = co_await OpenSpool(ctx, statement);
   co_return cursor;
@@ -167,8 +182,8 @@ Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Database::OpenSpool(
   co_return std::make_unique<SpoolCursor>(shared_from_this(), *std::move(chunks));
 }
 
-absl::Status Database::MayWrite(const db::Statement& statement) const {
-  if (statement.read_only) return errors::ReadOnlyViolation("the call is read-only");
+absl::Status Database::MayWrite(bool read_only) const {
+  if (read_only) return errors::ReadOnlyViolation("the call is read-only");
   if (file_.options().read_only) return errors::ReadOnlyViolation("the connection is read-only");
   return absl::OkStatus();
 }
@@ -181,11 +196,72 @@ Task<absl::StatusOr<db::DatabaseInfo>> Database::Inspect(const Context& ctx) {
   co_return info;
 }
 
+Task<absl::StatusOr<db::BatchResults>> Database::ExecuteBatch(const Context& ctx,
+                                                              const db::Batch& batch) {
+  CO_CHECK(Usable(ctx));
+  const absl::Status may_write = MayWrite(batch.read_only);
+  if (!may_write.ok() || MayOnlyRead(batch)) {
+    BatchRead read(ctx, batch, may_write.ok(), file_, readers_.queue());
+    BatchRead::Result results = co_await Await(ctx, Side(), readers_.queue(), read);
+    if (results.has_value()) co_return *std::move(results);
+    CO_CHECK(may_write);
+  }
+  BatchWrite write(ctx, batch, file_, writer_.queue());
+  BatchWrite::Result results = co_await Await(ctx, Side(), writer_.queue(), write);
+  co_return results;
+}
+
+bool Database::MayOnlyRead(const db::Batch& batch) {
+  return std::all_of(batch.executions.begin(), batch.executions.end(), [&](const auto& each) {
+    const Known known = file_.book().Find(each.statement.sql());
+    return known == Known::kNothing ? MayRead(each.statement.sql()) : known != Known::kWrites;
+  });
+}
+
+Task<absl::StatusOr<std::unique_ptr<db::Load>>> Database::OpenLoad(const Context& ctx,
+                                                                   db::LoadTarget target) {
+  CO_CHECK(Usable(ctx));
+  CO_CHECK(MayWrite(/*read_only=*/false));
+  std::shared_ptr<Database> self = shared_from_this();
+  if (target.mode == db::BatchMode::kAtomic) {
+    co_return std::make_unique<AtomicLoad>(std::move(self), SharedSide(), file_, writer_.queue(),
+                                           std::move(target));
+  }
+  co_return std::make_unique<ChunkedLoad>(std::move(self), SharedSide(), file_, writer_.queue(),
+                                          std::move(target));
+}
+
+Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Database::Copy(const Context& ctx) {
+  CO_CHECK(Usable(ctx));
+  CO_TRY(const std::unique_ptr<Copies::Turn> turn, copies_.Begin());
+  std::unique_ptr<ScratchFile> copy;
+  while (copy == nullptr) {
+    CopyStep step(ctx, copies_);
+    CO_TRY(copy, co_await Await(ctx, Side(), readers_.queue(), step));
+  }
+  co_return std::make_unique<CopySnapshot>(shared_from_this(), copies_, std::move(copy));
+}
+
+Task<absl::StatusOr<std::string>> Database::ReadCopy(const Context& ctx,
+                                                     const ScratchFile& copy,
+                                                     int64_t offset,
+                                                     int64_t most) {
+  CopyRead read(copy, offset, most);
+  absl::StatusOr<std::string> bytes = co_await Await(ctx, Side(), readers_.queue(), read);
+  co_return bytes;
+}
+
+void Database::Relieve(int64_t journal_bytes) {
+  cursors_.Relieve(journal_bytes);
+  readers_.queue().Relieve(journal_bytes);
+}
+
 db::DatabaseLoad Database::Load() const {
   db::DatabaseLoad load;
   load.active = readers_.queue().running() + writer_.queue().running();
   load.queued = readers_.queue().waiting() + writer_.queue().waiting();
   load.queue_limit = readers_.queue().limit() + writer_.queue().limit();
+  load.writer = writer_.stats();
   return load;
 }
 
@@ -203,6 +279,7 @@ void Database::Close() {
   for (const std::shared_ptr<LoopSide>& side : sides) side->Close();
   cursors_.Close();
   readers_.Close();
+  copies_.Close();
   writer_.Close();  // last: with no reader left, it can empty the journal
   lock_.reset();
   folder_.reset();
@@ -219,13 +296,21 @@ LoopSide& Database::Side() {
 }
 
 LoopSide& Database::FindSide(Executor& executor) {
+  return *ShareSide(executor);
+}
+
+std::shared_ptr<LoopSide> Database::SharedSide() {
+  return ShareSide(*Executor::Current());
+}
+
+std::shared_ptr<LoopSide> Database::ShareSide(Executor& executor) {
   MutexLock lock(&mu_);
   std::shared_ptr<LoopSide>& side = sides_[&executor];
   if (side == nullptr) {
     side = std::make_shared<LoopSide>(executor, file_, readers_.queue(), writer_.queue());
     if (phase_ == Phase::kClosed) side->Close();
   }
-  return *side;
+  return side;
 }
 
 }  // namespace sluice::sqlite

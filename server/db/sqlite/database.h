@@ -15,9 +15,13 @@
 #include "server/async/completion.h"
 #include "server/base/mutex.h"
 #include "server/db/database.h"
+#include "server/db/sqlite/backup.h"
+#include "server/db/sqlite/batch_write.h"
+#include "server/db/sqlite/catalog.h"
 #include "server/db/sqlite/cursor.h"
 #include "server/db/sqlite/database_file.h"
 #include "server/db/sqlite/file_lock.h"
+#include "server/db/sqlite/load.h"
 #include "server/db/sqlite/location.h"
 #include "server/db/sqlite/loop_reader.h"
 #include "server/db/sqlite/readers.h"
@@ -41,7 +45,20 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   Task<absl::StatusOr<db::Rows>> Execute(const Context& ctx, db::Statement statement) override;
   Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Open(const Context& ctx,
                                                          db::Statement statement) override;
+  Task<absl::StatusOr<db::BatchResults>> ExecuteBatch(const Context& ctx,
+                                                      const db::Batch& batch) override;
+  Task<absl::StatusOr<std::unique_ptr<db::Load>>> OpenLoad(const Context& ctx,
+                                                           db::LoadTarget target) override;
   Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override;
+  Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Copy(const Context& ctx) override;
+  // The next bytes of a finished copy.
+  Task<absl::StatusOr<std::string>> ReadCopy(const Context& ctx,
+                                             const ScratchFile& copy,
+                                             int64_t offset,
+                                             int64_t most);
+
+  db::Catalog& catalog() override { return catalog_; }
+
   db::DatabaseLoad Load() const override;
   void Close() override;
 
@@ -54,6 +71,8 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   bool closed() const { return closed_.load(std::memory_order_acquire); }
 
  private:
+  friend class Catalog;  // which runs on the readers
+
   enum class Phase { kNew, kOpening, kOpen, kFailed, kClosed };
 
   // Why nothing can be run now; OK if it can.
@@ -61,15 +80,22 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   // This executor's side of the database.
   LoopSide& Side();
   LoopSide& FindSide(Executor& executor) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same, for what may outlive a call to Close.
+  std::shared_ptr<LoopSide> SharedSide();
+  std::shared_ptr<LoopSide> ShareSide(Executor& executor) ABSL_LOCKS_EXCLUDED(mu_);
 
   Task<absl::StatusOr<db::Rows>> ExecuteElsewhere(const Context& ctx,
                                                   const db::Statement& statement);
   Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> OpenSpool(const Context& ctx,
                                                               const db::Statement& statement);
-  absl::Status MayWrite(const db::Statement& statement) const;
+  absl::Status MayWrite(bool read_only) const;
+  // Whether every statement is known to read.
+  bool MayOnlyRead(const db::Batch& batch);
+  // Ends reads that keep the journal from starting over.
+  void Relieve(int64_t journal_bytes);
 
   void BeginOpening(Completion<absl::Status> done) ABSL_LOCKS_EXCLUDED(mu_);
-  void EndOpening(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+  void EndOpening(absl::Status status) ABSL_LOCKS_EXCLUDED(mu_);
 
   const uint64_t serial_;  // never used twice in a process
   const std::string name_;
@@ -79,6 +105,8 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   Readers readers_;
   Writer writer_;
   Cursors cursors_;
+  Copies copies_;
+  Catalog catalog_{*this};
   std::atomic<bool> closing_{false};
   std::atomic<bool> closed_{false};
 

@@ -54,6 +54,8 @@ absl::Status DatabaseFile::Verdict() const {
 void DatabaseFile::Note(const absl::Status& failure) {
   if (!absl::IsDataLoss(failure)) [[likely]]
     return;
+  // A device that failed once says nothing of the file.
+  if (errors::ReasonOf(failure) != "DATABASE_CORRUPT") return;
   if (!corrupt_.exchange(true)) {
     log::Error("sqlite", "a database file is damaged and is not used any more", {{"path", path_}});
   }
@@ -71,6 +73,7 @@ absl::StatusOr<std::unique_ptr<Connection>> DatabaseFile::OpenReader(absl::Durat
   ConnectionOptions options;
   options.max_value_bytes = max_value_bytes;
   options.path = path_;
+  options.id = id_;
   options.foreign_keys = options_.foreign_keys;
   options.busy_timeout = busy_timeout;
   options.statement_cache = settings_.statement_cache;
@@ -80,6 +83,7 @@ absl::StatusOr<std::unique_ptr<Connection>> DatabaseFile::OpenReader(absl::Durat
 absl::StatusOr<std::unique_ptr<Connection>> DatabaseFile::OpenWriter(absl::Duration busy_timeout) {
   ConnectionOptions options;
   options.path = path_;
+  options.id = id_;
   options.read_only = options_.read_only;
   options.foreign_keys = options_.foreign_keys;
   options.busy_timeout = busy_timeout;

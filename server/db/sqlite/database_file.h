@@ -16,26 +16,15 @@
 
 #include "server/db/driver.h"
 #include "server/db/sqlite/connection.h"
+#include "server/db/sqlite/file_id.h"
 #include "server/db/sqlite/statement_book.h"
 
 namespace sluice::sqlite {
 
-// Which file it is, whatever it is called.
-struct FileId {
-  dev_t device = 0;
-  ino_t inode = 0;
-
-  bool operator==(const FileId&) const = default;
-
-  template <class H>
-  friend H AbslHashValue(H hash, const FileId& id) {
-    return H::combine(std::move(hash), id.device, id.inode);
-  }
-};
-
 struct FileOptions {
   bool foreign_keys = true;
   bool read_only = false;
+  bool own = false;  // the server's own state
 
   bool operator==(const FileOptions&) const = default;
 };

@@ -28,6 +28,7 @@ absl::StatusOr<bool> ParseSwitch(absl::string_view name, absl::string_view value
 
 absl::StatusOr<FileOptions> ParseOptions(const db::Target& target) {
   FileOptions options;
+  options.own = target.own;
   for (const auto& [name, value] : target.options) {
     if (name == "foreign_keys") {
       TRY(options.foreign_keys, ParseSwitch(name, value));
@@ -62,6 +63,9 @@ class Registry {
     if (known != nullptr && !known->closed()) {
       if (known->closing()) {
         return errors::ConnectionInUse("The database is being closed; try again in a moment.");
+      }
+      if (known->options().own) {
+        return errors::ConnectionForbidden("That file is the server's own.");
       }
       if (known->options() != options) {
         return errors::ConnectionInvalidTarget(
@@ -102,7 +106,9 @@ Task<absl::StatusOr<std::shared_ptr<db::Database>>> Open(const Context& ctx,
   CO_CHECK(InitializeLibrary());
   if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kNo);
   auto locate = [&]() -> absl::StatusOr<Location> {
-    return target.path == ":memory:" ? LocateMemory() : LocateFile(target.path, options);
+    if (target.path == ":memory:") return LocateMemory();
+    if (target.root.empty()) return LocateFile(target.path, options, target.must_exist);
+    return LocateBeneath(target.root, target.path, options, target.must_exist);
   };
   CO_TRY(Location location, co_await OnThread<absl::StatusOr<Location>>(std::move(locate)));
   CO_TRY(std::shared_ptr<Database> database,

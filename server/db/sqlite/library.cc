@@ -1,5 +1,6 @@
 // The process-wide side of the library: which build it is, and what all connections share.
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -7,6 +8,7 @@
 #include "server/base/errors.h"
 #include "server/base/log.h"
 #include "server/db/sqlite/connection.h"
+#include "server/db/sqlite/file_id.h"
 #include "server/db/sqlite/limits.h"
 
 namespace sluice::sqlite {
@@ -44,6 +46,26 @@ void OnLog(void* /*context*/, int code, const char* message) {
   log::Warning("sqlite", text, {{"result_code", code}});
 }
 
+thread_local OpenedFile* opening = nullptr;  // whoever wants to know, on this thread
+
+int ObservedFstat(int fd, struct stat* out) {
+  const int result = fstat(fd, out);
+  if (result == 0 && opening != nullptr) {
+    opening->Saw(FileId{.device = out->st_dev, .inode = out->st_ino});
+  }
+  return result;
+}
+
+// SQLite looks at each database file that it opened, to know it from others; we look along.
+absl::Status ObserveFiles() {
+  sqlite3_vfs* const files = sqlite3_vfs_find(nullptr);
+  const bool set =
+      files != nullptr && files->iVersion >= 3 &&
+      files->xSetSystemCall(files, "fstat",
+                            reinterpret_cast<sqlite3_syscall_ptr>(&ObservedFstat)) == SQLITE_OK;
+  return set ? absl::OkStatus() : errors::Internal("SQLite does not tell which file it opens");
+}
+
 absl::Status CheckBuild() {
   if (sqlite3_threadsafe() == 0) return errors::Internal("SQLite was built without threads");
   if (sqlite3_libversion_number() < kOldestVersion) {
@@ -69,10 +91,18 @@ absl::Status Initialize() {
   sqlite3_config(SQLITE_CONFIG_LOG, &OnLog, nullptr);
   if (sqlite3_initialize() != SQLITE_OK) return errors::Internal("SQLite cannot be initialised");
   sqlite3_hard_heap_limit64(kMaxHeapBytes);
-  return absl::OkStatus();
+  return ObserveFiles();
 }
 
 }  // namespace
+
+OpenedFile::OpenedFile() {
+  opening = this;
+}
+
+OpenedFile::~OpenedFile() {
+  opening = nullptr;
+}
 
 std::string LibraryVersion() {
   return sqlite3_libversion();

@@ -66,7 +66,9 @@ PrivateFolder::~PrivateFolder() {
   fs::remove_all(path_, ignored);
 }
 
-absl::StatusOr<Location> LocateFile(const std::string& path, const FileOptions& options) {
+absl::StatusOr<Location> LocateFile(const std::string& path,
+                                    const FileOptions& options,
+                                    bool must_exist) {
   if (path.empty() || path.find('\0') != std::string::npos || path.back() == '/') {
     return errors::ConnectionInvalidTarget("The target names no database file.");
   }
@@ -84,11 +86,7 @@ absl::StatusOr<Location> LocateFile(const std::string& path, const FileOptions& 
 
   bool exists = lstat(location.path.c_str(), &found) == 0;
   if (!exists && errno != ENOENT) return Unreachable(errno);
-  if (!exists && options.read_only) {
-    return errors::ConnectionInvalidTarget(
-        "There is no such database file, and a connection that "
-        "only reads does not make one.");
-  }
+  if (!exists && (options.read_only || must_exist)) return errors::DatabaseMissing();
   if (!exists) {
     // Made without being opened: to close a descriptor of a database would drop all locks that the
     // process has on it, and someone may have opened it since.

@@ -35,12 +35,23 @@ struct Location {
   std::unique_ptr<PrivateFolder> folder;  // of a private database
 };
 
-// Blocks, since it looks at the file system. A file that does not exist is made, empty, unless it
-// is to be read only. Error: CONNECTION_INVALID_TARGET for what is no plain file in a folder that
-// exists.
-absl::StatusOr<Location> LocateFile(const std::string& path, const FileOptions& options);
+// Both block, since they look at the file system. A file that does not exist is made, empty, unless
+// it is to be read only or must exist. Error: CONNECTION_INVALID_TARGET for what is no plain file
+// in a folder that exists.
+absl::StatusOr<Location> LocateFile(const std::string& path,
+                                    const FileOptions& options,
+                                    bool must_exist = false);
 // The same for `:memory:`: a private file, so that readers and writer can share it.
 absl::StatusOr<Location> LocateMemory();
+
+// The same for a path that a caller chose: it leads to a file beneath `root`, a folder that is made
+// if need be and opened once. Symbolic links, in any place, files with several names, what is no
+// plain file, and names that belong to the server or to journals are PERMISSION_DENIED, in words
+// that say nothing of what is outside. Both paths are absolute.
+absl::StatusOr<Location> LocateBeneath(const std::string& root,
+                                       const std::string& path,
+                                       const FileOptions& options,
+                                       bool must_exist);
 
 }  // namespace sluice::sqlite
 

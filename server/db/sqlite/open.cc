@@ -22,7 +22,6 @@ namespace sluice::sqlite {
 namespace {
 
 constexpr int kCacheKib = 8 << 10;
-constexpr int kCheckpointPages = 1000;
 constexpr int64_t kJournalBytes = 64 << 20;  // a longer WAL is cut when it starts over
 
 struct Switch {
@@ -113,10 +112,15 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const ConnectionOpt
   const int flags = (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
                     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_EXRESCODE;
   sqlite3* db = nullptr;
+  const OpenedFile opened;
   const int code = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
   if (db == nullptr) return errors::Internal("There is no memory for a database connection");
   std::unique_ptr<Connection> connection(new Connection(db, options));
   if (code != SQLITE_OK) return connection->Error(code, Phase::kOpening, "");
+  // Nothing was read or written yet. Someone may have put another file, or a link to one, in place.
+  if (options.id.has_value() && opened.id() != *options.id) {
+    return errors::ConnectionInvalidTarget("The database file was replaced while it was opened.");
+  }
   TRY_STATUS(connection->Configure(options));
   return connection;
 }
@@ -155,7 +159,9 @@ absl::Status Connection::Configure(const ConnectionOptions& options) {
     TRY_STATUS(Pragma("PRAGMA synchronous=FULL").status());
     TRY_STATUS(Pragma("PRAGMA secure_delete=OFF").status());
     TRY_STATUS(Pragma(absl::StrCat("PRAGMA journal_size_limit=", kJournalBytes)).status());
-    sqlite3_wal_autocheckpoint(db_, kCheckpointPages);
+    // The writer copies the journal itself, after it has answered; see CopyJournal.
+    sqlite3_wal_autocheckpoint(db_, 0);
+    sqlite3_wal_hook(db_, &Connection::OnCommit, this);
   }
   // Reads the header and the schema, so a file that is no database is known for one here.
   TRY(const std::string encoding, Pragma("PRAGMA encoding"));
@@ -165,8 +171,9 @@ absl::Status Connection::Configure(const ConnectionOptions& options) {
   return absl::OkStatus();
 }
 
-// Runs a setting before clients' rules are in force; answers its first value.
+// Runs a setting, to which clients' rules do not apply; answers its first value.
 absl::StatusOr<std::string> Connection::Pragma(const std::string& sql) {
+  const Authorizer::Suspension suspension(authorizer_);
   sqlite3_stmt* stmt = nullptr;
   int code = sqlite3_prepare_v3(db_, sql.c_str(), -1, 0, &stmt, nullptr);
   std::string value;

@@ -10,20 +10,15 @@
 #include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/db/wire.h"
 
 namespace sluice::sqlite {
 namespace {
 
+using db::AppendVarint;
+
 // Room for a short row beside the columns, so that a point read's reply is allocated once.
 constexpr size_t kShortRow = 256;
-
-void AppendVarint(uint64_t value, std::string& out) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
 
 void AppendTag(int field, int wire_type, std::string& out) {
   AppendVarint(static_cast<uint64_t>(field) << 3 | static_cast<uint64_t>(wire_type), out);
@@ -51,9 +46,15 @@ absl::StatusOr<db::Rows> CollectRows(Connection& connection,
   // After the first step: it may have compiled the statement anew, for other columns.
   db::Rows rows;
   rows.has_columns = prepared.has_columns;
-  rows.wire.reserve(prepared.columns.size() + kShortRow);
-  rows.wire = prepared.columns;
-  const int64_t most_bytes = Size(rows.wire) + limits.max_bytes;
+  if (limits.columns) {
+    rows.wire.reserve(prepared.columns.size() + kShortRow);
+    rows.wire = prepared.columns;
+  }
+  const int64_t most_bytes = limits.max_bytes + (limits.shares ? 0 : Size(rows.wire));
+  if (Size(rows.wire) > most_bytes) {
+    rows.wire.clear();
+    rows.truncated = true;
+  }
   std::vector<int> split;
   while (step == Connection::Step::kRow) {
     if (!rows.truncated) {
@@ -62,10 +63,11 @@ absl::StatusOr<db::Rows> CollectRows(Connection& connection,
     if (!rows.truncated) {
       const int64_t before = Size(rows.wire);
       connection.AppendRow(prepared, limits.max_bytes, rows.wire, split);
-      if (!split.empty() || Size(rows.wire) - before > limits.max_bytes) {
+      const bool too_large = !split.empty() || Size(rows.wire) - before > limits.max_bytes;
+      if (too_large && !limits.shares) {
         return errors::ValueTooLarge("A row", limits.max_bytes, "StreamQuery");
       }
-      rows.truncated = Size(rows.wire) > most_bytes;
+      rows.truncated = too_large || Size(rows.wire) > most_bytes;
       if (rows.truncated) rows.wire.resize(static_cast<size_t>(before));
       if (!rows.truncated) ++rows.count;
     }
@@ -93,6 +95,23 @@ void AddFacts(const Connection& connection, const Prepared& prepared, db::Rows& 
   rows.command_tag = absl::StrCat(verb, verb == "INSERT" ? " 0 " : " ", rows.rows_affected);
 }
 
+absl::Status CheckAffected(const db::Rows& facts, int64_t limit) {
+  if (limit == 0 || facts.rows_affected <= limit) return absl::OkStatus();
+  return errors::AffectedRowsExceeded(facts.rows_affected, limit);
+}
+
+int64_t BytesOf(const db::Statement& statement) {
+  size_t bytes = statement.sql().size();
+  const auto add = [&](const db::pb::Value& value) {
+    bytes += sizeof value;
+    if (value.has_string_value()) bytes += value.string_value().size();
+    if (value.has_bytes_value()) bytes += value.bytes_value().size();
+  };
+  for (const db::pb::Value& value : statement.params()) add(value);
+  for (const auto& [name, value] : statement.named_params()) add(value);
+  return static_cast<int64_t>(bytes);
+}
+
 absl::Status WhyEnded(absl::Status failure,
                       const Watch& watch,
                       const Context& ctx,
@@ -100,6 +119,9 @@ absl::Status WhyEnded(absl::Status failure,
                       bool closing,
                       errors::Executed executed) {
   if (!absl::IsCancelled(failure)) return failure;
+  if (const int64_t journal = watch.relieved.load(std::memory_order_relaxed); journal > 0) {
+    return errors::SnapshotInTheWay(journal);
+  }
   if (watch.ended == Watch::Ended::kDeadline) {
     // The two clocks are not read in one instant, so a little before the deadline counts as at it.
     const bool at_deadline = limit == absl::InfiniteDuration() ||

@@ -21,6 +21,10 @@ struct RowLimits {
   int64_t max_rows = 0;
   int64_t max_bytes = 0;
   bool run_to_end = false;  // beyond the limits too: the statement writes
+  // Of several that share `max_bytes`: columns count too, and what does not fit is left out, which
+  // is no error.
+  bool shares = false;
+  bool columns = true;  // tell them
 };
 
 // Runs a bound statement and collects its rows. The statement is reset afterwards, whatever
@@ -33,6 +37,12 @@ absl::StatusOr<db::Rows> CollectRows(Connection& connection,
 // The closing facts of a statement that has run: its tag, and what it changed if it writes. `rows`
 // holds the count of its rows.
 void AddFacts(const Connection& connection, const Prepared& prepared, db::Rows& rows);
+
+// AFFECTED_ROWS_EXCEEDED if the facts say more than `limit` rows; 0 = no bound.
+absl::Status CheckAffected(const db::Rows& facts, int64_t limit);
+
+// What a statement weighs with its values, about.
+int64_t BytesOf(const db::Statement& statement);
 
 // Why a statement did not end well: `failure` itself, unless our own watch ended it. `limit`: how
 // long it may last where the call's deadline is further away. `closing`: the database goes away.

@@ -126,9 +126,9 @@ constexpr Meaning kMeanings[] = {
      Executed::kRolledBack,
      "A value or a row grew larger than 65 MiB, the most that a database here takes."},
 
-    {SLUICE_CODE(SQLITE_CORRUPT_VTAB), StatusCode::kDataLoss, "XX001", kCorrupt,
+    {SLUICE_CODE(SQLITE_CORRUPT_VTAB), StatusCode::kDataLoss, "XX001", "INDEX_CORRUPT",
      Executed::kRolledBack, "The index of a virtual table is damaged; rebuild it."},
-    {SLUICE_CODE(SQLITE_CORRUPT_INDEX), StatusCode::kDataLoss, "XX002", kCorrupt,
+    {SLUICE_CODE(SQLITE_CORRUPT_INDEX), StatusCode::kDataLoss, "XX002", "INDEX_CORRUPT",
      Executed::kRolledBack, "An index is damaged; run REINDEX."},
     {SLUICE_CODE(SQLITE_CORRUPT), StatusCode::kDataLoss, "XX001", kCorrupt, Executed::kRolledBack,
      kDamaged},

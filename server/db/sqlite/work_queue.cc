@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/base/clock.h"
 #include "server/base/errors.h"
 
 namespace sluice::sqlite {
@@ -17,6 +18,7 @@ void Work::Interrupt() {
   watch_.stop.store(true, std::memory_order_relaxed);
   Connection* const connection = interruptible_.load(std::memory_order_acquire);
   if (connection != nullptr) connection->Interrupt();
+  OnInterrupt();
 }
 
 WorkList::WorkList() {
@@ -72,10 +74,17 @@ void WorkQueue::Unreserve() {
 }
 
 void WorkQueue::Push(WorkList works) {
+  const absl::Duration now = Clock::System().Steady();
+  int pushed = 0;
   {
     MutexLock lock(&mu_);
     if (!closed()) {
-      works.ForEach([](Work& work) { work.place_ = Work::Place::kWaiting; });
+      works.ForEach([&](Work& work) {
+        work.place_ = Work::Place::kWaiting;
+        work.queued_ = now;
+        ++pushed;
+      });
+      listed_ += pushed;
       list_.Append(works);
       // A thread that takes work wakes the next one if there is more.
       if (idle_ > 0) arrived_.Signal();
@@ -99,6 +108,9 @@ WorkQueue::Cancelled WorkQueue::Cancel(Work& work) {
   MutexLock lock(&mu_);
   switch (work.place_) {
     case Work::Place::kWaiting:
+      --listed_;
+      [[fallthrough]];
+    case Work::Place::kTaken:
       work.Unlink();
       work.place_ = Work::Place::kElsewhere;
       Unreserve();
@@ -113,12 +125,21 @@ WorkQueue::Cancelled WorkQueue::Cancel(Work& work) {
   return Cancelled::kElsewhere;
 }
 
+void WorkQueue::Relieve(int64_t limit_bytes) {
+  MutexLock lock(&mu_);
+  on_threads_.ForEach([&](Work& work) {
+    work.watch_.relieved.store(limit_bytes, std::memory_order_relaxed);
+    work.Interrupt();
+  });
+}
+
 void WorkQueue::Close() {
   WorkList refused;
   {
     MutexLock lock(&mu_);
     closed_.store(true, std::memory_order_release);
     list_.ForEach([](Work& work) { work.place_ = Work::Place::kElsewhere; });
+    listed_ = 0;
     refused.Append(list_);
     on_threads_.ForEach([](Work& work) { work.Interrupt(); });
     arrived_.SignalAll();
@@ -131,20 +152,61 @@ void WorkQueue::Close() {
 
 int WorkQueue::Take(WorkList& taken, int most) {
   MutexLock lock(&mu_);
+  WaitForWork();
+  if (closed()) return 0;
+  int count = 0;
+  for (bool more = true; more; ++count) {
+    const Work& work = MoveFront(taken);
+    more = count + 1 < most && work.short_read() && !list_.empty() && list_.Front()->short_read();
+  }
+  if (!list_.empty() && idle_ > 0) arrived_.Signal();
+  return count;
+}
+
+int WorkQueue::TakeGroup(WorkList& taken, const GroupLimits& limits) {
+  MutexLock lock(&mu_);
+  WaitForWork();
+  if (listed_ < limits.expected) WaitForMore(limits);
+  if (closed()) return 0;
+  int count = 0;
+  int64_t bytes = 0;
+  while (!list_.empty() && count < limits.most && bytes < limits.most_bytes) {
+    const Work& next = *list_.Front();
+    if (next.exclusive() && count > 0) break;
+    bytes += next.bytes();
+    ++count;
+    if (MoveFront(taken).exclusive()) break;
+  }
+  return count;
+}
+
+void WorkQueue::WaitForWork() {
   while (list_.empty() && !closed()) {
     ++idle_;
     arrived_.Wait(&mu_);
     --idle_;
   }
-  if (closed()) return 0;
-  int count = 0;
-  for (bool more = true; more; ++count) {
-    Work* const work = list_.PopFront();
-    taken.PushBack(*work);
-    more = count + 1 < most && work->short_read() && !list_.empty() && list_.Front()->short_read();
+}
+
+void WorkQueue::WaitForMore(const GroupLimits& limits) {
+  const absl::Duration until = Clock::System().Steady() + limits.patience;
+  ++idle_;
+  while (listed_ < limits.expected && !closed()) {
+    const absl::Duration left = until - Clock::System().Steady();
+    if (left <= absl::ZeroDuration()) break;
+    arrived_.WaitWithTimeout(&mu_, left);
   }
-  if (!list_.empty() && idle_ > 0) arrived_.Signal();
-  return count;
+  --idle_;
+  // What there was may have been cancelled meanwhile.
+  WaitForWork();
+}
+
+Work& WorkQueue::MoveFront(WorkList& taken) {
+  Work* const work = list_.PopFront();
+  --listed_;
+  work->place_ = Work::Place::kTaken;
+  taken.PushBack(*work);
+  return *work;
 }
 
 Work* WorkQueue::Begin(WorkList& taken) {

@@ -44,7 +44,19 @@ class Work : private WorkLink {
   // A reader may run it together with others of the kind, inside one read transaction.
   virtual bool short_read() const { return false; }
 
+  // The writer runs it in a transaction without others.
+  virtual bool exclusive() const { return false; }
+
+  // Bytes that it brings, about; what bounds a group of writes beside their number.
+  virtual int64_t bytes() const { return 0; }
+
+  // When it came into its queue, on the steady clock.
+  absl::Duration queued() const { return queued_; }
+
  protected:
+  // Something asked it to end. Called under the queue's lock.
+  virtual void OnInterrupt() {}
+
   // From here until the work is finished, a cancellation interrupts what runs on `connection`.
   void MayInterrupt(Connection& connection) {
     interruptible_.store(&connection, std::memory_order_release);
@@ -57,12 +69,13 @@ class Work : private WorkLink {
   friend class WorkList;
   friend class WorkQueue;
 
-  enum class Place { kElsewhere, kWaiting, kRunning };
+  enum class Place { kElsewhere, kWaiting, kTaken, kRunning };
 
   void Interrupt();
 
   std::atomic<Connection*> interruptible_{nullptr};
   Place place_ = Place::kElsewhere;  // guarded by the queue
+  absl::Duration queued_;            // set by the queue, before a thread has it
   bool collected_ = false;           // guarded by its LoopSide
 };
 
@@ -94,6 +107,15 @@ class WorkList {
   WorkLink root_;
 };
 
+// What one group of writes may be.
+struct GroupLimits {
+  int most = 1;
+  int64_t most_bytes = 0;
+  // Worth waiting for, up to `patience`: as many as the group before had.
+  int expected = 1;
+  absl::Duration patience;
+};
+
 // WorkQueue: a FIFO queue with a limit, shared by the threads that serve it. Readers have one, and
 // the writer another.
 class WorkQueue {
@@ -123,6 +145,9 @@ class WorkQueue {
 
   int64_t limit() const { return limit_; }
 
+  // Asks what runs to end, for the sake of a journal that has grown to `limit_bytes`.
+  void Relieve(int64_t limit_bytes);
+
   // Refuses what waits and what comes, asks what runs to end, and lets the threads go.
   void Close();
 
@@ -133,12 +158,18 @@ class WorkQueue {
   // Waits for work and moves the first to `taken`; if that is a short read, also those that follow
   // at once, `most` in all. How many it took; 0: the queue is closed.
   int Take(WorkList& taken, int most);
+  // The same for writes: the first of what waits, as many as may be committed together.
+  int TakeGroup(WorkList& taken, const GroupLimits& limits);
   // The next of what was taken, now running; null after the last. Until then it can be cancelled.
   Work* Begin(WorkList& taken);
   // From here on nothing reaches into the work. It is answered next.
   void Finish(Work& work);
 
  private:
+  void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WaitForMore(const GroupLimits& limits) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Work& MoveFront(WorkList& taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const absl::string_view name_;
   const int64_t limit_;
   std::atomic<int64_t> waiting_{0};
@@ -149,6 +180,7 @@ class WorkQueue {
   CondVar arrived_;
   int idle_ ABSL_GUARDED_BY(mu_) = 0;  // threads that wait
   WorkList list_ ABSL_GUARDED_BY(mu_);
+  int listed_ ABSL_GUARDED_BY(mu_) = 0;       // how many there are in it
   WorkList on_threads_ ABSL_GUARDED_BY(mu_);  // running
 };
 

@@ -2,34 +2,43 @@
 #ifndef SLUICE_SERVER_DB_SQLITE_WRITER_H_
 #define SLUICE_SERVER_DB_SQLITE_WRITER_H_
 
-#include <deque>
 #include <memory>
-#include <optional>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
-#include "server/async/completion.h"
-#include "server/async/context.h"
 #include "server/base/mutex.h"
-#include "server/db/rows.h"
+#include "server/db/database.h"
 #include "server/db/sqlite/database_file.h"
-#include "server/db/sqlite/result.h"
-#include "server/db/sqlite/spool.h"
 #include "server/db/sqlite/work_queue.h"
-#include "server/db/statement.h"
+#include "server/db/sqlite/write.h"
+#include "server/db/sqlite/writer_counters.h"
 
 namespace sluice::sqlite {
 
 // Owned by the Database. Writing and checkpointing happen on this thread and its one connection
 // only: in this version of SQLite a commit on one connection during a checkpoint on another can
 // destroy the file.
+//
+// Group commit, after LevelDB's: what waits is taken together, each write runs inside a savepoint
+// of one transaction, and one COMMIT, one wait for the disk, serves all. Nobody is answered before
+// it. A write that fails is undone alone. One that took the transaction with it (it was
+// interrupted, or its own ON CONFLICT ROLLBACK) is answered, and the others, of whom nobody knows
+// anything yet, run again without it. A fault of the device, or of the COMMIT, fails all.
 class Writer {
  public:
-  explicit Writer(DatabaseFile& file)
-      : file_(file), queue_("the writer", file.settings().queue_limit) {}
+  // Asks whoever holds a snapshot to let go; given the journal's size in bytes.
+  using Relieve = absl::AnyInvocable<void(int64_t)>;
+
+  // `relieve` may be called by the writer's thread until Close returns.
+  Writer(DatabaseFile& file, Relieve relieve)
+      : file_(file),
+        queue_("the writer", file.settings().queue_limit),
+        relieve_(std::move(relieve)) {}
 
   ~Writer() { Close(); }
 
@@ -45,100 +54,55 @@ class Writer {
 
   const WorkQueue& queue() const { return queue_; }
 
+  db::WriterStats stats() const { return counters_.Read(); }
+
   // Refuses what waits, rolls back what runs, empties the journal into the file, joins. Any thread
   // but the writer's own; may be repeated.
   void Close() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  // How a member left the transaction.
+  enum class Left {
+    kWhole,   // it is as if the member had run alone, or not at all
+    kLost,    // rolled back, with what the others had done
+    kBroken,  // nothing can be done with it any more: the device failed
+  };
+
   absl::StatusOr<std::unique_ptr<Connection>> Open();
-  void Serve(Connection& connection);
-  void RunBatch(WorkList& batch, Connection& connection);
+  void Serve();
+  void RunGroup(WorkList& taken, int count);
+  absl::Status BeginGroup();
+  absl::Status RunMembers(WorkList& taken, bool alone);
+  Left RunMember(Write& write, bool alone);
+  absl::Status Commit();
+  absl::Status Recover(const absl::Status& failure);
+  void AnswerMembers();
+  void RefuseTaken(WorkList& taken, const absl::Status& why);
+
+  void LookAfterJournal();
+  void CopyJournal(Connection::Checkpoint how);
+  void EmptyJournal();
 
   DatabaseFile& file_;
   WorkQueue queue_;
+  Relieve relieve_;
+  WriterCounters counters_;
+
+  // The thread's own.
+  struct Member {
+    Write* write;
+    bool answered;  // it has its outcome, and does not run again
+  };
+
+  std::unique_ptr<Connection> connection_;  // null while the file could not be opened again
+  std::vector<Member> members_;             // of the group that runs
+  int64_t copied_at_ = 0;                   // pages in the journal at the last checkpoint
+  int64_t restart_at_ = 0;                  // pages from which on it is worth waiting for readers
+  int64_t relieve_at_ = 0;                  // bytes from which on reads are ended
+  int64_t page_bytes_ = 0;
 
   Mutex mu_;
   std::thread thread_ ABSL_GUARDED_BY(mu_);
-};
-
-// Write: one statement that writes, in a transaction of its own.
-class Write : public Work {
- public:
-  void Run(Connection& connection) final;
-
- protected:
-  Write(const Context& ctx,
-        const db::Statement& statement,
-        DatabaseFile& file,
-        const WorkQueue& queue)
-      : ctx_(ctx), statement_(statement), file_(file), queue_(queue) {}
-
-  // Steps the bound statement to its end and keeps what it gives.
-  virtual absl::Status Apply(Connection& connection, Prepared& prepared) = 0;
-
-  const Context& ctx_;
-  const db::Statement& statement_;
-  absl::Status status_;  // how it went, once it ran
-
- private:
-  absl::Status RunAlone(Connection& connection);
-  absl::Status Begin(Connection& connection);
-  absl::Status Commit(Connection& connection);
-
- protected:
-  DatabaseFile& file_;
-  const WorkQueue& queue_;
-};
-
-// UnaryWrite: a write and its whole result.
-class UnaryWrite final : public Write {
- public:
-  using Result = absl::StatusOr<db::Rows>;
-
-  UnaryWrite(const Context& ctx,
-             const db::Statement& statement,
-             DatabaseFile& file,
-             const WorkQueue& queue)
-      : Write(ctx, statement, file, queue) {}
-
-  void WaitFor(Completion<Result> done) { done_.emplace(std::move(done)); }
-
-  void Answer() override;
-
-  void Refuse(const absl::Status& why) override { done_->Resolve(why); }
-
- private:
-  absl::Status Apply(Connection& connection, Prepared& prepared) override;
-
-  std::optional<Completion<Result>> done_;
-  db::Rows rows_;
-};
-
-// SpooledWrite: a write whose rows are read piece by piece. They are kept, up to a limit, since the
-// transaction does not wait for whoever reads them.
-class SpooledWrite final : public Write {
- public:
-  // The chunks, and last the closing facts.
-  using Result = absl::StatusOr<Spool>;
-
-  SpooledWrite(const Context& ctx,
-               const db::Statement& statement,
-               DatabaseFile& file,
-               const WorkQueue& queue)
-      : Write(ctx, statement, file, queue) {}
-
-  void WaitFor(Completion<Result> done) { done_.emplace(std::move(done)); }
-
-  void Answer() override;
-
-  void Refuse(const absl::Status& why) override { done_->Resolve(why); }
-
- private:
-  absl::Status Apply(Connection& connection, Prepared& prepared) override;
-
-  std::optional<Completion<Result>> done_;
-  std::deque<db::Rows> chunks_;
-  int64_t spooled_ = 0;  // bytes taken of the file's room
 };
 
 }  // namespace sluice::sqlite

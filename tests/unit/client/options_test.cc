@@ -145,5 +145,94 @@ TEST(CliOptions, HelpNamesTheExitCodes) {
   EXPECT_THAT(Parse({"--version"}).out, HasSubstr("sluice "));
 }
 
+TEST(CliOptions, ABatchIsAFileOrOneStatementWithItsValues) {
+  const Parsed file = Parse({"batch", "a.sql", "--mode", "continue", "--max-affected", "5",
+                             "--validate", "-c", "conn_x"});
+  EXPECT_EQ(file.exit_code, std::nullopt);
+  EXPECT_EQ(file.options.command, Command::kBatch);
+  EXPECT_EQ(file.options.batch.file, "a.sql");
+  EXPECT_EQ(file.options.batch.write.mode, v1::BATCH_MODE_CONTINUE);
+  EXPECT_EQ(file.options.batch.write.max_affected_rows, 5);
+  EXPECT_TRUE(file.options.batch.write.validate_only);
+  EXPECT_EQ(file.options.connection_id, "conn_x");
+
+  const Parsed one = Parse({"batch", "--sql", "INSERT INTO t VALUES (?)", "--params", "-"});
+  EXPECT_EQ(one.exit_code, std::nullopt);
+  EXPECT_EQ(one.options.batch.params_file, "-");
+
+  for (const auto& wrong :
+       {std::vector<const char*>{"batch"}, std::vector<const char*>{"batch", "--sql", "SELECT 1"},
+        std::vector<const char*>{"batch", "a.sql", "--params", "b"},
+        std::vector<const char*>{"batch", "a.sql", "--mode", "some"},
+        std::vector<const char*>{"batch", "a.sql", "--request-id", "seven"}}) {
+    EXPECT_EQ(Parse(wrong).exit_code, kExitUsage);
+  }
+}
+
+TEST(CliOptions, ARequestIdIsAUuidOrANewOne) {
+  const char* uuid = "00000000-0000-4000-8000-00000000000F";
+  EXPECT_EQ(Parse({"batch", "a.sql", "--request-id", uuid}).options.batch.write.request_id, uuid);
+  const std::string made =
+      Parse({"batch", "a.sql", "--request-id", "auto"}).options.batch.write.request_id;
+  EXPECT_EQ(made.size(), 36u);
+  EXPECT_NE(made, Parse({"batch", "a.sql", "--request-id", "auto"}).options.batch.write.request_id);
+}
+
+TEST(CliOptions, AnImportKnowsTheFormByTheFilesName) {
+  const Parsed csv = Parse({"import", "A.CSV", "-t", "t", "--columns", "a,b c", "--no-header",
+                            "--null", "", "--on-conflict", "update", "--key", "a"});
+  EXPECT_EQ(csv.exit_code, std::nullopt);
+  EXPECT_EQ(csv.options.import.form, FileForm::kCsv);
+  EXPECT_EQ(csv.options.import.columns, (std::vector<std::string>{"a", "b c"}));
+  EXPECT_FALSE(csv.options.import.header);
+  EXPECT_EQ(csv.options.import.null_text, "");
+  EXPECT_EQ(csv.options.import.on_conflict, v1::CONFLICT_ACTION_UPDATE);
+  EXPECT_EQ(Parse({"import", "a.tsv", "-t", "t"}).options.import.form, FileForm::kTsv);
+  EXPECT_EQ(Parse({"import", "a.jsonl", "-t", "t"}).options.import.form, FileForm::kNdjson);
+  EXPECT_EQ(Parse({"import", "a.sql"}).options.import.form, FileForm::kSql);
+  EXPECT_EQ(Parse({"import", "-", "-t", "t", "--format", "tsv"}).options.import.form,
+            FileForm::kTsv);
+  EXPECT_EQ(Parse({"import", "a.csv", "-t", "t"}).options.import.null_text, std::nullopt);
+  EXPECT_TRUE(Parse({"import", "a.csv", "-t", "t"}).options.import.header);
+}
+
+TEST(CliOptions, AnImportThatMakesNoSenseIsExplained) {
+  const auto explained = [](std::vector<const char*> arguments, const char* words) {
+    const Parsed parsed = Parse(std::move(arguments));
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+    EXPECT_THAT(parsed.err, HasSubstr(words));
+  };
+  explained({"import"}, "FILE");
+  explained({"import", "a.csv"}, "--table");
+  explained({"import", "-", "-t", "t"}, "--format");
+  explained({"import", "a.sql", "-t", "t"}, "says by itself");
+  explained({"import", "a.csv", "-t", "t", "--columns", "a,,b"}, "--columns");
+  explained({"import", "a.csv", "-t", "t", "--create", "--no-header"}, "--create");
+  explained({"import", "a.csv", "-t", "t", "--key", "a"}, "--on-conflict update");
+}
+
+TEST(CliOptions, CommandsAboutConnectionsSchemasAndPlansAreThere) {
+  const Parsed open = Parse(
+      {"connections", "register", "sqlite:///a.db", "--name", "a", "--read-only", "--must-exist"});
+  EXPECT_EQ(open.options.command, Command::kConnectionsRegister);
+  EXPECT_EQ(open.options.registration.url, "sqlite:///a.db");
+  EXPECT_TRUE(open.options.registration.read_only && open.options.registration.must_exist);
+  EXPECT_EQ(open.options.registration.name, "a");
+  const Parsed close = Parse({"connections", "close", "conn_x", "--drain-timeout", "0"});
+  EXPECT_EQ(close.options.connection_id, "conn_x");
+  EXPECT_EQ(close.options.drain_timeout, absl::ZeroDuration());
+  EXPECT_EQ(Parse({"connections", "close"}).exit_code, kExitUsage);
+  const Parsed tables = Parse({"schema", "tables", "--prefix", "p", "--schema", "main"});
+  EXPECT_EQ(tables.options.command, Command::kSchemaTables);
+  EXPECT_EQ(tables.options.schema.prefix, "p");
+  EXPECT_EQ(Parse({"schema", "describe"}).exit_code, kExitUsage);
+  EXPECT_EQ(Parse({"describe", "SELECT 1"}).options.command, Command::kDescribe);
+  const Parsed explain = Parse({"explain", "SELECT ?", "-p", "7"});
+  EXPECT_EQ(explain.options.command, Command::kExplain);
+  EXPECT_EQ(explain.options.query.sql, "SELECT ?");
+  EXPECT_EQ(Params(explain).size(), 1u);
+  EXPECT_EQ(Parse({"backup", "a.db", "--force"}).options.backup.file, "a.db");
+}
+
 }  // namespace
 }  // namespace sluice::cli

@@ -20,6 +20,14 @@ std::shared_ptr<ScriptedDatabase> NewDatabase() {
   return std::make_shared<ScriptedDatabase>();
 }
 
+// SlowToClose: closes when the test says so.
+class SlowToClose final : public ScriptedDatabase {
+ public:
+  void Close() override { may_close.WaitForNotification(); }
+
+  Notification may_close;
+};
+
 TEST(Connections, AnIdLeadsToItsDatabase) {
   Connections connections;
   const auto database = NewDatabase();
@@ -108,6 +116,109 @@ TEST(Connections, FindAndListRunBesideAdd) {
   EXPECT_TRUE(connections.Add(EntryOf("last", "last", NewDatabase())).ok());
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(connections.List().size(), 202U);
+}
+
+// OpeningTest: connections that come without a database, and when it opens.
+class OpeningTest : public ::testing::Test {
+ protected:
+  OpeningTest() { EXPECT_TRUE(connections_.Add(EntryOf("lazy", "lazy", nullptr)).ok()); }
+
+  Task<absl::StatusOr<std::shared_ptr<db::Database>>> OpenScripted(const Context& /*ctx*/) {
+    ++openings_;
+    const Context unhurried;
+    co_await SleepFor(unhurried, absl::Milliseconds(100));
+    co_return failure_.ok() ? absl::StatusOr<std::shared_ptr<db::Database>>(database_) : failure_;
+  }
+
+  Task<void> OpenInto(const Context& ctx, Connections::Outcome& outcome) {
+    outcome = co_await connections_.Open(ctx, std::string("lazy"));
+  }
+
+  Timeline timeline_;
+  int openings_ = 0;
+  absl::Status failure_;
+  const std::shared_ptr<ScriptedDatabase> database_ = NewDatabase();
+  Connections connections_{
+      [this](const Context& ctx, const db::Target&) { return OpenScripted(ctx); }};
+  Context ctx_;
+};
+
+TEST_F(OpeningTest, ADatabaseIsOpenedOnceForAllWhoAskMeanwhile) {
+  EXPECT_EQ((*connections_.Find(ctx_, "lazy"))->database, nullptr);
+  Connections::Outcome one = absl::UnknownError("");
+  Connections::Outcome two = absl::UnknownError("");
+  timeline_.executor().Start(OpenInto(ctx_, one));
+  timeline_.executor().Start(OpenInto(ctx_, two));
+  timeline_.Pass(absl::Milliseconds(150));
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ(*one, *two);
+  EXPECT_EQ((*one)->database, database_);
+  EXPECT_EQ((*connections_.Find(ctx_, "lazy"))->database, database_);
+  EXPECT_EQ(openings_, 1);
+  EXPECT_TRUE(timeline_.Run(connections_.Open(ctx_, std::string("lazy"))).ok());
+  EXPECT_EQ(openings_, 1);
+}
+
+TEST_F(OpeningTest, AFailureIsToldAndTriedAgainByTheNextCall) {
+  failure_ = errors::DatabaseCorrupt("torn");
+  EXPECT_TRUE(
+      absl::IsDataLoss(timeline_.Run(connections_.Open(ctx_, std::string("lazy"))).status()));
+  failure_ = absl::OkStatus();
+  EXPECT_TRUE(timeline_.Run(connections_.Open(ctx_, std::string("lazy"))).ok());
+  EXPECT_EQ(openings_, 2);
+}
+
+TEST_F(OpeningTest, OneWhoIsStoppedLeavesTheOthersWaiting) {
+  CallScope scope;
+  const Context stopped = scope.MakeContext(absl::InfiniteFuture(), "");
+  Connections::Outcome one = absl::UnknownError("");
+  Connections::Outcome two = absl::UnknownError("");
+  timeline_.executor().Start(OpenInto(stopped, one));
+  timeline_.executor().Start(OpenInto(ctx_, two));
+  scope.Stop(StopCause::kCancelled);
+  timeline_.executor().RunUntilIdle();
+  EXPECT_TRUE(absl::IsCancelled(one.status())) << one.status();
+  timeline_.Pass(absl::Milliseconds(150));
+  EXPECT_TRUE(two.ok()) << two.status();
+  EXPECT_EQ(openings_, 1);
+}
+
+TEST_F(OpeningTest, AConnectionThatIsRemovedWhileItOpensIsNotFoundAndItsDatabaseCloses) {
+  Connections::Outcome outcome = absl::UnknownError("");
+  timeline_.executor().Start(OpenInto(ctx_, outcome));
+  const ids::Hash key = (*connections_.Find(ctx_, "lazy"))->key;
+  ASSERT_TRUE(connections_.Remove(key).ok());
+  timeline_.Pass(absl::Milliseconds(150));
+  EXPECT_TRUE(absl::IsNotFound(outcome.status())) << outcome.status();
+  connections_.CloseAll();  // joins the thread that closes
+  EXPECT_EQ(database_->times_closed, 1);
+}
+
+TEST(Connections, ADatabaseClosesBehindTheLastWhoHasIt) {
+  Connections connections;
+  const auto database = NewDatabase();
+  ASSERT_TRUE(connections.Add(EntryOf("1", "a", database)).ok());
+  ASSERT_TRUE(connections.Add(EntryOf("2", "b", database)).ok());
+  Connections::EntryPtr call = *connections.Find(Context(), "1");
+  const auto one = connections.Remove(ids::HashOf("1"));
+  const auto two = connections.Remove(ids::HashOf("2"));
+  EXPECT_FALSE(one->drained->came());
+  EXPECT_TRUE(two->drained->came());
+  EXPECT_FALSE(two->use.expired());  // the call on the other connection has it still
+  call.reset();
+  EXPECT_TRUE(one->drained->came());
+  ManualExecutor executor;
+  EXPECT_TRUE(executor.Run(one->closed->Within(Context(), absl::Minutes(1))));
+  EXPECT_EQ(database->times_closed, 1);
+}
+
+TEST(Connections, ADatabaseThatIsBeingClosedIsNotTakenAgain) {
+  Connections connections;
+  const auto database = std::make_shared<SlowToClose>();
+  ASSERT_TRUE(connections.Add(EntryOf("1", "a", database)).ok());
+  ASSERT_TRUE(connections.Remove(ids::HashOf("1")).ok());
+  EXPECT_EQ(errors::ReasonOf(connections.Add(EntryOf("2", "b", database))), "CONNECTION_IN_USE");
+  database->may_close.Notify();
 }
 
 }  // namespace

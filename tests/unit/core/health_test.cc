@@ -23,10 +23,13 @@ using ::testing::IsEmpty;
 
 class HealthTest : public ::testing::Test {
  protected:
-  ConnectionHealth CheckOne() { return timeline_.Run(Check(ctx_, entry_)); }
+  ConnectionHealth CheckOne() {
+    return timeline_.Run(Check(ctx_, connections_, std::make_shared<Connections::Entry>(entry_)));
+  }
 
   std::shared_ptr<ScriptedDatabase> database_ = std::make_shared<ScriptedDatabase>();
   Connections::Entry entry_ = EntryOf("default", "main", database_);
+  Connections connections_;
   Context ctx_;
   Timeline timeline_;
 };
@@ -106,7 +109,8 @@ TEST_F(HealthTest, DatabasesAreAskedSideBySide) {
     entries.push_back(std::make_shared<Connections::Entry>(EntryOf(name, name, database)));
   }
   const absl::Duration asked = timeline_.clock().Steady();
-  const std::vector<ConnectionHealth> results = timeline_.Run(CheckAll(ctx_, entries));
+  const std::vector<ConnectionHealth> results =
+      timeline_.Run(CheckAll(ctx_, connections_, entries));
   EXPECT_EQ(timeline_.clock().Steady() - asked, absl::Milliseconds(800));
   ASSERT_EQ(results.size(), 3U);
   EXPECT_EQ(results[0].name, "a");
@@ -114,7 +118,7 @@ TEST_F(HealthTest, DatabasesAreAskedSideBySide) {
 }
 
 TEST_F(HealthTest, NothingToAskIsAnsweredAtOnce) {
-  EXPECT_THAT(timeline_.Run(CheckAll(ctx_, {})), IsEmpty());
+  EXPECT_THAT(timeline_.Run(CheckAll(ctx_, connections_, {})), IsEmpty());
 }
 
 class HealthMonitorTest : public HealthTest {
@@ -127,11 +131,12 @@ class HealthMonitorTest : public HealthTest {
     monitor_.Join();
   }
 
-  Connections connections_;
   std::vector<std::pair<std::string, HealthState>> changes_;
-  HealthMonitor monitor_{connections_, [&](const ConnectionHealth& health) {
-                           changes_.emplace_back(health.name, health.state);
-                         }};
+  std::vector<std::string> gone_;
+  HealthMonitor monitor_{
+      connections_,
+      [&](const ConnectionHealth& health) { changes_.emplace_back(health.name, health.state); },
+      [&](absl::string_view name) { gone_.emplace_back(name); }};
 };
 
 using Changes = std::vector<std::pair<std::string, HealthState>>;
@@ -162,6 +167,15 @@ TEST_F(HealthMonitorTest, SeesConnectionsThatComeLater) {
   End();
 }
 
+TEST_F(HealthMonitorTest, TellsOfConnectionsThatAreGone) {
+  monitor_.Start(timeline_.executor());
+  timeline_.Pass(absl::Seconds(1));
+  ASSERT_TRUE(connections_.Remove(entry_.key).ok());
+  timeline_.Pass(absl::Seconds(20));
+  EXPECT_THAT(gone_, ElementsAre("main"));
+  End();
+}
+
 TEST_F(HealthMonitorTest, StopCutsACheckShortAndBlamesNobody) {
   database_->inspect_delay = absl::InfiniteDuration();
   monitor_.Start(timeline_.executor());
@@ -184,7 +198,8 @@ TEST(HealthMonitorThreads, IsStartedAndJoinedFromAnotherThread) {
   Connections connections;
   ASSERT_TRUE(connections.Add(EntryOf("1", "a", std::make_shared<ScriptedDatabase>())).ok());
   Notification told;
-  HealthMonitor monitor(connections, [&](const ConnectionHealth&) { told.Notify(); });
+  HealthMonitor monitor(
+      connections, [&](const ConnectionHealth&) { told.Notify(); }, [](absl::string_view) {});
 
   ManualExecutor executor;
   Notification running;

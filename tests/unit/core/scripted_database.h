@@ -87,7 +87,7 @@ class Timeline {
 };
 
 // ScriptedDatabase: fails as often, and takes as long, as its test asks.
-class ScriptedDatabase final : public db::Database {
+class ScriptedDatabase : public db::Database {
  public:
   // One answer: after a while, an error or rows. A stopped call gets its own error at once.
   struct Answer {
@@ -121,6 +121,22 @@ class ScriptedDatabase final : public db::Database {
     std::unique_ptr<db::Cursor> cursor = std::make_unique<ScriptedCursor>(*this);
     co_return cursor;
   }
+
+  Task<absl::StatusOr<db::BatchResults>> ExecuteBatch(const Context& /*ctx*/,
+                                                      const db::Batch& /*batch*/) override {
+    co_return absl::UnimplementedError("not scripted");
+  }
+
+  Task<absl::StatusOr<std::unique_ptr<db::Load>>> OpenLoad(const Context& /*ctx*/,
+                                                           db::LoadTarget /*target*/) override {
+    co_return absl::UnimplementedError("not scripted");
+  }
+
+  Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Copy(const Context& /*ctx*/) override {
+    co_return absl::UnimplementedError("not scripted");
+  }
+
+  db::Catalog& catalog() override { std::abort(); }  // no test asks for it
 
   Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override {
     inspect_deadline = ctx.deadline;
@@ -162,12 +178,12 @@ class ScriptedDatabase final : public db::Database {
 };
 
 // An entry whose handle follows from its id.
-inline Connections::Entry EntryOf(std::string id,
+inline Connections::Entry EntryOf(const std::string& id,
                                   std::string name,
                                   std::shared_ptr<db::Database> database) {
   Connections::Entry entry;
   entry.handle = "h_" + id;
-  entry.id = std::move(id);
+  entry.key = ids::HashOf(id);
   entry.name = std::move(name);
   entry.target = "/data/" + entry.name;
   entry.created = absl::FromUnixMillis(1'700'000'000'250);

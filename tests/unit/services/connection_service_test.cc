@@ -9,6 +9,8 @@
 #include "gtest/gtest.h"
 
 #include "server/base/errors.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/core/registry_fixture.h"
 #include "tests/unit/core/scripted_database.h"
 #include "tests/unit/services/support.h"
 
@@ -42,7 +44,10 @@ class ConnectionServiceTest : public ::testing::Test {
   core::Timeline timeline_;
   std::shared_ptr<core::ScriptedDatabase> database_ = std::make_shared<core::ScriptedDatabase>();
   core::Connections connections_;
-  ConnectionService service_{connections_, timeline_.clock()};
+  const PageTokens tokens_{"a key"};
+  const test::TempDir folder_;
+  core::Life life_{folder_};
+  ConnectionService service_{connections_, *life_.registrar, timeline_.clock(), tokens_};
   Context ctx_;
 };
 
@@ -151,6 +156,87 @@ TEST_F(ConnectionServiceTest, ATestAnswersTheDatabasesOwnError) {
   request.set_connection_id("default");
   const absl::Status status = timeline_.Run(service_.TestConnection(ctx_, request)).status();
   EXPECT_EQ(errors::ReasonOf(status), "DATABASE_CORRUPT");
+}
+
+// RegisterTest: the same service on real files.
+class RegisterTest : public ::testing::Test {
+ protected:
+  absl::StatusOr<pb::RegisterConnectionResponse> Register(const std::string& url,
+                                                          const std::string& name = "") {
+    pb::RegisterConnectionRequest request;
+    request.set_url(url);
+    request.set_name(name);
+    return life_.executor.Run(service_.RegisterConnection(ctx_, request));
+  }
+
+  absl::StatusOr<pb::CloseConnectionResponse> Close(const std::string& id, int64_t seconds = 10) {
+    pb::CloseConnectionRequest request;
+    request.set_connection_id(id);
+    request.mutable_drain_timeout()->set_seconds(seconds);
+    return life_.executor.Run(service_.CloseConnection(ctx_, request));
+  }
+
+  const test::TempDir folder_;
+  core::Life life_{folder_};
+  const PageTokens tokens_{"a key"};
+  ConnectionService service_{life_.connections, *life_.registrar, Clock::System(), tokens_};
+  Context ctx_;
+};
+
+TEST_F(RegisterTest, AnswersTheIdOnceAndShowsTheConnection) {
+  const auto response = Register("sqlite:///shop.db?readonly=off", "shop");
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->handle(), response->connection().handle());
+  EXPECT_EQ(response->connection().name(), "shop");
+  EXPECT_EQ(response->connection().engine(), pb::ENGINE_SQLITE);
+  EXPECT_EQ(response->connection().target(), life_.root() + "/shop.db");
+  EXPECT_FALSE(response->connection().read_only());
+  EXPECT_GT(response->connection().create_time().seconds(), 0);
+  pb::ListConnectionsRequest list;
+  const auto listed = life_.executor.Run(service_.ListConnections(ctx_, list));
+  ASSERT_EQ(listed->connections_size(), 1);
+  EXPECT_EQ(listed->DebugString().find(response->connection_id()), std::string::npos);
+}
+
+TEST_F(RegisterTest, RefusesWhatIsNoUrlWithoutRepeatingIt) {
+  for (const char* url :
+       {"", "S3cr3t", "mysql://S3cr3t@host/x", "sqlite://S3cr3t/x", "sqlite:///%00S3cr3t",
+        "sqlite:///S3cr3t%0a", "sqlite:///S3cr3t%ff", "postgresql://u:S3cr3t@host:port/db"}) {
+    const absl::Status status = Register(url).status();
+    EXPECT_EQ(InvalidField(status), "url") << url;
+    EXPECT_EQ(status.ToString().find("S3cr3t"), std::string::npos) << status;
+  }
+}
+
+TEST_F(RegisterTest, RefusesAnOptionThatDoesNotExist) {
+  const absl::Status status = Register("sqlite:///a.db?cache=shared").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(errors::ReasonOf(status), "CONNECTION_INVALID_TARGET");
+}
+
+TEST_F(RegisterTest, ANameHasSixtyFourPlainLettersAtMost) {
+  for (const std::string& name :
+       {std::string("a b"), std::string("é"), std::string("a/b"), std::string(65, 'a')}) {
+    EXPECT_EQ(InvalidField(Register("sqlite:///a.db", name).status()), "name") << name;
+  }
+  EXPECT_TRUE(Register("sqlite:///a.db", std::string(64, 'a')).ok());
+  EXPECT_TRUE(Register("sqlite:///a.db", "A-z_0.9").ok());
+}
+
+TEST_F(RegisterTest, CloseChecksWhatItIsAsked) {
+  EXPECT_EQ(InvalidField(Close("").status()), "connection_id");
+  EXPECT_EQ(InvalidField(Close("x", -1).status()), "drain_timeout");
+  EXPECT_EQ(InvalidField(Close("x", 61).status()), "drain_timeout");
+  EXPECT_TRUE(absl::IsNotFound(Close("x", 60).status()));
+  EXPECT_EQ(errors::ReasonOf(Close("default").status()), "CONNECTION_PERMANENT");
+}
+
+TEST_F(RegisterTest, CloseSaysHowItWent) {
+  const auto response = Register("sqlite:///shop.db");
+  const auto closed = Close(response->connection_id(), 0);
+  ASSERT_TRUE(closed.ok()) << closed.status();
+  EXPECT_TRUE(closed->drained());
+  EXPECT_TRUE(closed->database_closed());
 }
 
 }  // namespace

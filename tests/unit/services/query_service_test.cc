@@ -70,21 +70,26 @@ void QueryServiceTest::ExpectUnbuiltFieldsAreRefused(const Request& valid,
     EXPECT_EQ(errors::MetadataOf(status, "field"), field.name());
     EXPECT_EQ(errors::MetadataOf(status, "executed"), "no") << field.name();
   }
-  EXPECT_EQ(refused, 6);
+  EXPECT_EQ(refused, 3);
 }
 
 TEST_F(QueryServiceTest, EveryFieldThatIsNotBuiltIsRefusedByName) {
   ExpectUnbuiltFieldsAreRefused(
-      request_, {"connection_id", "sql", "params", "named_params", "max_rows", "max_bytes",
-                 "read_only", "retry", "labels"});
+      request_,
+      {"connection_id", "sql", "params", "named_params", "max_rows", "max_bytes",
+       "max_affected_rows", "read_only", "validate_only", "request_id", "retry", "labels"});
   ExpectUnbuiltFieldsAreRefused(stream_request_, {"connection_id", "sql", "params", "named_params",
-                                                  "read_only", "retry", "labels", "chunk_bytes"});
+                                                  "max_affected_rows", "read_only", "validate_only",
+                                                  "request_id", "retry", "labels", "chunk_bytes"});
 }
 
 TEST_F(QueryServiceTest, ARefusedRequestNeverReachesTheDatabase) {
-  request_.set_request_id("0190b7f0-0000-7000-8000-000000000000");
-  EXPECT_FALSE(Query().ok());
+  request_.set_request_id("0190b7f0");
+  EXPECT_EQ(InvalidField(Query().status()), "request_id");
   request_.clear_request_id();
+  request_.set_max_affected_rows(-1);
+  EXPECT_EQ(InvalidField(Query().status()), "max_affected_rows");
+  request_.clear_max_affected_rows();
   request_.set_max_rows(-1);
   EXPECT_EQ(InvalidField(Query().status()), "max_rows");
   request_.clear_max_rows();

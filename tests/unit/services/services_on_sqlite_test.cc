@@ -15,6 +15,7 @@
 #include "tests/support/database.h"
 #include "tests/support/matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/unit/core/registry_fixture.h"
 #include "tests/unit/services/support.h"
 
 namespace sluice::services {
@@ -37,13 +38,13 @@ class ServicesOnSqliteTest : public ::testing::Test {
     EXPECT_THAT(database, IsOk());
     if (!database.ok()) return;
     core::Connections::Entry entry;
-    entry.id = "default";
+    entry.key = ids::HashOf("default");
     entry.handle = "h_1";
     entry.name = "shop";
     entry.target = folder_.File("shop.db");
     entry.database = *std::move(database);
     EXPECT_THAT(connections_.Add(entry), IsOk());
-    entry.id = "guarded";
+    entry.key = ids::HashOf("guarded");
     entry.handle = "h_2";
     entry.read_only = true;
     EXPECT_THAT(connections_.Add(std::move(entry)), IsOk());
@@ -229,7 +230,10 @@ TEST_F(ServicesOnSqliteTest, AStreamWhosePeerIsGoneLetsGoOfItsReader) {
 }
 
 TEST_F(ServicesOnSqliteTest, ATestShowsTheDatabase) {
-  ConnectionService service(connections_, Clock::System());
+  const PageTokens tokens("a key");
+  const test::TempDir folder;
+  core::Life life(folder);
+  ConnectionService service(connections_, *life.registrar, Clock::System(), tokens);
   pb::TestConnectionRequest request;
   request.set_connection_id("default");
   const auto response = executor_.Run(service.TestConnection(ctx_, request));

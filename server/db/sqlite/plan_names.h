@@ -1,0 +1,62 @@
+// PlanNames: which table a plan means. A plan calls a table by its alias, and says nowhere whose
+// alias that is.
+#ifndef SLUICE_SERVER_DB_SQLITE_PLAN_NAMES_H_
+#define SLUICE_SERVER_DB_SQLITE_PLAN_NAMES_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+#include "server/db/sqlite/connection.h"
+
+namespace sluice::sqlite {
+
+// One entry of sqlite_schema.
+struct SchemaObject {
+  std::string type;  // table, view, index
+  std::string name;
+  std::string table;  // of an index
+  std::string sql;    // empty for an index of a constraint
+};
+
+// Everything but the triggers.
+absl::StatusOr<std::vector<SchemaObject>> ReadObjects(Connection& connection, Watch& watch);
+
+// Borrows the objects.
+class PlanNames {
+ public:
+  // `sql`: the statement of the plan.
+  PlanNames(const std::vector<SchemaObject>& objects, absl::string_view sql);
+
+  // The table that is called so; null for a view, a subquery, or a name that is not known. Of
+  // several, the one with the index, if one is named.
+  const SchemaObject* TableOf(absl::string_view name, absl::string_view index) const;
+
+  const SchemaObject* FindIndex(absl::string_view name) const;
+  // Whether a table, view or index is called so.
+  bool IsTaken(absl::string_view name) const;
+
+  // Whether the statement, or a view that it reads, says so: a column, in any case.
+  bool Mentions(absl::string_view word) const;
+
+  // Whether it has a condition on rows.
+  bool has_condition() const { return has_condition_; }
+
+ private:
+  void Read(absl::string_view sql);
+
+  absl::flat_hash_map<std::string, const SchemaObject*> relations_;  // tables and views
+  absl::flat_hash_map<std::string, const SchemaObject*> indexes_;
+  absl::flat_hash_map<std::string, std::vector<const SchemaObject*>> aliases_;
+  absl::flat_hash_set<const SchemaObject*> read_;  // views whose SQL was looked into
+  absl::flat_hash_set<std::string> words_;
+  bool has_condition_ = false;
+};
+
+}  // namespace sluice::sqlite
+
+#endif  // SLUICE_SERVER_DB_SQLITE_PLAN_NAMES_H_

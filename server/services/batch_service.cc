@@ -1,0 +1,148 @@
+#include "server/services/batch_service.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/db/database.h"
+#include "server/db/wire.h"
+#include "server/services/echo.h"
+#include "server/services/protobuf_time.h"
+#include "server/services/request_id.h"
+#include "server/services/step_error.h"
+#include "server/services/validation.h"
+
+namespace sluice::services {
+namespace {
+
+// Drivers encode rows under these numbers without knowing the messages.
+static_assert(pb::StepResult::kColumnsFieldNumber == db::kColumnsField);
+static_assert(pb::StepResult::kRowsFieldNumber == db::kRowsField);
+
+constexpr char kResultsTag = pb::ExecuteBatchResponse::kResultsFieldNumber << 3 | 2;
+
+// One entry of `results`: its own fields, then its columns and rows as they are.
+void AppendResult(const pb::StepResult& head, const std::string& rows, std::string& out) {
+  out.push_back(kResultsTag);
+  db::AppendVarint(head.ByteSizeLong() + rows.size(), out);
+  head.AppendToString(&out);
+  out += rows;
+}
+
+// What a program needs; the words have no room.
+void Shorten(pb::StepError& error) {
+  const std::string executed = error.metadata().at("executed");
+  error.clear_message();
+  error.clear_metadata();
+  error.clear_sql();
+  (*error.mutable_metadata())["executed"] = executed;
+}
+
+Reply<pb::ExecuteBatchResponse> ReplyOf(const db::Batch& batch, const db::BatchResults& results) {
+  Reply<pb::ExecuteBatchResponse> reply;
+  pb::StepResult head;
+  const std::string no_rows;
+  int64_t affected = 0;
+  int32_t failed = 0;
+  int64_t room = batch.max_bytes;
+  for (const auto& each : results) {
+    if (each.ok()) room -= static_cast<int64_t>(each->wire.size());
+  }
+  for (size_t i = 0; i < results.size(); ++i) {
+    head.Clear();
+    head.set_step(batch.executions[i].step);
+    head.set_parameter_set(batch.executions[i].set);
+    if (!results[i].ok()) {
+      SetStepError(results[i].status(), *head.mutable_error());
+      room -= static_cast<int64_t>(head.error().ByteSizeLong());
+      if (room < 0) Shorten(*head.mutable_error());
+      AppendResult(head, no_rows, reply.body);
+      ++failed;
+      continue;
+    }
+    const db::Rows& rows = *results[i];
+    head.set_rows_affected(rows.rows_affected);
+    head.set_last_insert_rowid(rows.last_insert_rowid);
+    head.set_command_tag(rows.command_tag);
+    head.set_truncated(rows.truncated);
+    head.set_has_columns(rows.has_columns);
+    AppendResult(head, rows.wire, reply.body);
+    affected += rows.rows_affected;
+  }
+  reply.head.set_failed(failed);
+  reply.head.set_rows_affected(affected);
+  return reply;
+}
+
+}  // namespace
+
+absl::StatusOr<db::Batch> BatchService::BatchOf(const pb::ExecuteBatchRequest& request,
+                                                const core::Connections::Entry& connection) const {
+  TRY_STATUS(CheckRequest(request, options_.value_depth));
+  db::Batch batch;
+  TRY(batch.mode, BatchModeOf(request.mode()));
+  TRY(const int64_t max_rows,
+      LimitOf("max_rows", request.max_rows(), options_.default_max_rows, options_.max_max_rows));
+  TRY(batch.max_bytes, LimitOf("max_bytes", request.max_bytes(), options_.default_max_bytes,
+                               options_.max_max_bytes));
+  batch.max_affected_rows = request.max_affected_rows();
+  batch.read_only = request.read_only() || connection.read_only;
+  batch.validate_only = request.validate_only();
+  const auto add = [&](db::Statement statement, int step, int set) {
+    statement.max_rows = max_rows;
+    statement.max_affected_rows = request.steps(step).max_affected_rows();
+    batch.executions.emplace_back(statement, step, set);
+  };
+  for (int i = 0; i < request.steps_size(); ++i) {
+    const pb::BatchStep& step = request.steps(i);
+    for (int j = 0; j < step.parameter_sets_size(); ++j) {
+      const pb::ParameterSet& set = step.parameter_sets(j);
+      add(db::Statement(step.sql(), set.params(), set.named_params()), i, j);
+    }
+    if (step.parameter_sets_size() > 0) continue;
+    add(db::Statement(step.sql(), step.params(), step.named_params()), i, 0);
+  }
+  return batch;
+}
+
+Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::ExecuteBatch(
+    const Context& ctx, const pb::ExecuteBatchRequest& request) {
+  const absl::Duration begun = clock_.Steady();
+  CO_TRY(const auto connection, co_await connections_.Open(ctx, request.connection_id()));
+  CO_TRY(db::Batch batch, BatchOf(request, *connection));
+  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
+  if (key.has_value()) batch.request = &*key;
+  CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
+  const absl::StatusOr<db::BatchResults> results =
+      co_await Execute(ctx, *connection->database, batch, policy);
+  const absl::Duration elapsed = clock_.Steady() - begun;
+  if (options_.log_sql) {
+    const int64_t count = results.ok() ? static_cast<int64_t>(results->size()) : 0;
+    const Outcome outcome{results.status(), count, elapsed};
+    for (const pb::BatchStep& step : request.steps()) {
+      EchoStatement(ctx, *connection, step.sql(), request.labels(), outcome);
+    }
+  }
+  if (!results.ok()) co_return results.status();
+  Reply<pb::ExecuteBatchResponse> reply = ReplyOf(batch, *results);
+  SetDuration(elapsed, *reply.head.mutable_elapsed());
+  co_return reply;
+}
+
+Task<absl::StatusOr<db::BatchResults>> BatchService::Execute(const Context& ctx,
+                                                             db::Database& database,
+                                                             const db::Batch& batch,
+                                                             RetryPolicy policy) {
+  Retry retry(policy, clock_);
+  for (;;) {
+    absl::StatusOr<db::BatchResults> results = co_await database.ExecuteBatch(ctx, batch);
+    if (results.ok()) co_return results;
+    absl::Status failure = co_await retry.Next(ctx, results.status());
+    if (!failure.ok()) co_return failure;
+  }
+}
+
+}  // namespace sluice::services

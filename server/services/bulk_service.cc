@@ -1,0 +1,168 @@
+#include "server/services/bulk_service.h"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/db/database.h"
+#include "server/services/protobuf_time.h"
+#include "server/services/request_id.h"
+#include "server/services/step_error.h"
+#include "server/services/validation.h"
+
+namespace sluice::services {
+namespace {
+
+// Chunks whose outcome an answer lists.
+constexpr int64_t kListed = 1000;
+constexpr int64_t kFailuresListed = 1000;
+
+db::ConflictAction ActionOf(pb::ConflictAction action) {
+  switch (action) {
+    case pb::CONFLICT_ACTION_SKIP:
+      return db::ConflictAction::kSkip;
+    case pb::CONFLICT_ACTION_UPDATE:
+      return db::ConflictAction::kUpdate;
+    default:
+      return db::ConflictAction::kFail;
+  }
+}
+
+}  // namespace
+
+struct BulkService::Upload {
+  std::unique_ptr<db::Load> load;
+  bool atomic = true;
+  bool keyed = false;
+  bool skips = false;              // rows may be left out
+  bool ended = false;              // before its client had sent all
+  std::string content;             // hash of all that came, while keyed
+  std::deque<int64_t> chunk_rows;  // of chunks whose outcome has not been told yet
+  int64_t told = 0;                // chunks whose outcome has
+  int64_t failures_listed = 0;
+  pb::BulkInsertResponse response;
+
+  // Adds what became of the chunks that ended meanwhile.
+  void Collect();
+  // What is left of a load that ends here, before it was finished.
+  errors::Executed Rest() const;
+};
+
+errors::Executed BulkService::Upload::Rest() const {
+  if (response.chunk_count() == 0) return errors::Executed::kNo;
+  return atomic ? errors::Executed::kRolledBack : errors::Executed::kUnknown;
+}
+
+void BulkService::Upload::Collect() {
+  for (const db::ChunkOutcome& outcome : load->TakeOutcomes()) {
+    const int64_t index = told++;
+    const int64_t rows = chunk_rows.front();
+    chunk_rows.pop_front();
+    const bool ok = outcome.status.ok();
+    if (ok) {
+      response.set_rows_affected(response.rows_affected() + outcome.rows_affected);
+      if (skips) response.set_rows_skipped(response.rows_skipped() + rows - outcome.rows_affected);
+    } else {
+      response.set_chunks_failed(response.chunks_failed() + 1);
+    }
+    const bool listed = index < kListed || (!ok && failures_listed++ < kFailuresListed);
+    if (!listed) continue;
+    pb::BulkChunk& chunk = *response.add_chunks();
+    chunk.set_chunk(index);
+    chunk.set_rows(rows);
+    chunk.set_rows_affected(outcome.rows_affected);
+    chunk.set_replayed(outcome.replayed);
+    if (!ok) SetStepError(outcome.status, *chunk.mutable_error());
+  }
+}
+
+Task<absl::StatusOr<pb::BulkInsertResponse>> BulkService::BulkInsert(
+    const Context& ctx, Source<pb::BulkInsertRequest>& requests) {
+  const absl::Duration begun = clock_.Steady();
+  std::optional<pb::BulkInsertRequest> first = co_await requests.Read();
+  if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kNo);
+  if (!first.has_value()) {
+    co_return errors::ParameterInvalid("table", "no message came; the first one names the table");
+  }
+  CO_CHECK(CheckHeader(*first));
+  CO_TRY(const auto connection, co_await connections_.Open(ctx, first->connection_id()));
+  if (connection->read_only) co_return errors::ReadOnlyViolation("the connection is read-only");
+
+  db::LoadTarget target;
+  target.schema = first->schema();
+  target.table = first->table();
+  target.columns.assign(first->columns().begin(), first->columns().end());
+  target.on_conflict = ActionOf(first->on_conflict());
+  target.conflict_columns.assign(first->conflict_columns().begin(),
+                                 first->conflict_columns().end());
+  CO_TRY(target.mode, BatchModeOf(first->mode()));
+  target.max_affected_rows = first->max_affected_rows();
+  target.validate_only = first->validate_only();
+  CO_TRY(target.key, RequestKeyOf(*connection, *first));
+
+  Upload upload;
+  upload.atomic = target.mode == db::BatchMode::kAtomic;
+  upload.keyed = target.key.has_value();
+  upload.skips = target.on_conflict == db::ConflictAction::kSkip;
+  CO_TRY(upload.load, co_await connection->database->OpenLoad(ctx, std::move(target)));
+  upload.load->OnEnd([&] {
+    upload.ended = true;
+    requests.BreakOff();
+  });
+  CO_CHECK(co_await Feed(ctx, requests, *std::move(first), upload));
+  CO_CHECK(co_await upload.load->Finish(ctx, upload.content));
+  upload.Collect();
+  SetDuration(clock_.Steady() - begun, *upload.response.mutable_elapsed());
+  co_return std::move(upload.response);
+}
+
+Task<absl::Status> BulkService::Feed(const Context& ctx,
+                                     Source<pb::BulkInsertRequest>& requests,
+                                     pb::BulkInsertRequest message,
+                                     Upload& upload) {
+  for (;;) {
+    absl::Status sound = CheckRows(message, upload.response.rows_received(), options_.value_depth);
+    if (!sound.ok()) co_return errors::WithExecuted(std::move(sound), upload.Rest());
+    CO_CHECK(co_await Hand(ctx, message, upload));
+    if (upload.load->stopped()) co_return absl::OkStatus();
+    std::optional<pb::BulkInsertRequest> next = co_await requests.Read();
+    if (!next.has_value()) break;
+    message = *std::move(next);
+    absl::Status in_place = CheckNoHeader(message);
+    if (!in_place.ok()) co_return errors::WithExecuted(std::move(in_place), upload.Rest());
+  }
+  if (ctx.stop.stop_requested()) co_return ctx.Stopped(upload.Rest());
+  if (upload.ended) {
+    absl::Status why = co_await upload.load->Finish(ctx, upload.content);
+    co_return why;
+  }
+  // A client that went away has not said that this was all.
+  if (!requests.complete()) co_return errors::WithExecuted(errors::PeerGone(), upload.Rest());
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> BulkService::Hand(const Context& ctx,
+                                     pb::BulkInsertRequest& message,
+                                     Upload& upload) {
+  std::string content;
+  if (upload.keyed) {
+    upload.content = ContentOf(upload.content, message);
+    content = upload.content;
+  }
+  if (message.rows_size() == 0) co_return absl::OkStatus();
+  db::LoadChunk chunk;
+  chunk.first_row = upload.response.rows_received();
+  upload.response.set_rows_received(chunk.first_row + message.rows_size());
+  upload.response.set_chunk_count(upload.response.chunk_count() + 1);
+  upload.chunk_rows.push_back(message.rows_size());
+  chunk.rows.Swap(message.mutable_rows());
+  absl::Status status = co_await upload.load->Add(ctx, std::move(chunk), std::move(content));
+  if (status.ok()) upload.Collect();
+  co_return status;
+}
+
+}  // namespace sluice::services

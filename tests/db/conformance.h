@@ -1,0 +1,74 @@
+// What the tests of every driver share. A new driver adds a line to Engines().
+#ifndef SLUICE_TESTS_DB_CONFORMANCE_H_
+#define SLUICE_TESTS_DB_CONFORMANCE_H_
+
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+
+#include "server/async/context.h"
+#include "server/async/manual_executor.h"
+#include "server/db/database.h"
+#include "tests/support/database.h"
+#include "tests/support/matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace sluice::test {
+
+// An engine under test, and how to get an empty database of it.
+struct Engine {
+  std::string name;
+  std::function<absl::StatusOr<std::shared_ptr<db::Database>>(ManualExecutor&, TempDir&)> open;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Engine& engine) {
+  return out << engine.name;
+}
+
+inline std::vector<Engine> Engines() {
+  return {
+      {"sqlite", [](ManualExecutor& executor,
+                    TempDir& dir) { return OpenSqlite(executor, dir.File("conformance.db")); }},
+      {"sqlite_memory",
+       [](ManualExecutor& executor, TempDir&) { return OpenSqlite(executor, ":memory:"); }},
+  };
+}
+
+class Conformance : public ::testing::TestWithParam<Engine> {
+ protected:
+  void SetUp() override {
+    auto opened = GetParam().open(executor_, dir_);
+    ASSERT_THAT(opened, IsOk());
+    database_ = *std::move(opened);
+  }
+
+  void TearDown() override {
+    if (database_ != nullptr) database_->Close();
+  }
+
+  absl::StatusOr<pb::QueryResponse> Ask(absl::string_view sql,
+                                        std::initializer_list<pb::Value> params = {}) {
+    return Execute(executor_, *database_, sql, params);
+  }
+
+  void MakeNumbers(int count) {
+    ASSERT_THAT(Ask("CREATE TABLE number (n INTEGER PRIMARY KEY, word TEXT)"), IsOk());
+    ASSERT_THAT(Ask(absl::StrCat("INSERT INTO number (n, word) WITH RECURSIVE c(x) AS (SELECT 1 "
+                                 "UNION ALL SELECT x + 1 FROM c WHERE x < ",
+                                 count, ") SELECT x, 'word ' || x FROM c")),
+                IsOk());
+  }
+
+  TempDir dir_;
+  ManualExecutor executor_;
+  std::shared_ptr<db::Database> database_;
+};
+
+}  // namespace sluice::test
+
+#endif  // SLUICE_TESTS_DB_CONFORMANCE_H_

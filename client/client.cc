@@ -9,23 +9,16 @@
 #include "grpcpp/grpcpp.h"
 
 #include "client/address.h"
+#include "client/bulk_call.h"
+#include "client/call.h"
+#include "client/copy_check.h"
 #include "sluice/v1/connection.grpc.pb.h"
 #include "sluice/v1/monitoring.grpc.pb.h"
 #include "sluice/v1/query.grpc.pb.h"
+#include "sluice/v1/schema.grpc.pb.h"
 
 namespace sluice::client {
 namespace {
-
-using StopCallback = std::stop_callback<std::function<void()>>;
-
-absl::Status ToAbsl(const grpc::Status& status) {
-  if (status.ok()) return absl::OkStatus();
-  return MakeStatus(status.error_code(), status.error_message(), status.error_details());
-}
-
-void SetDeadline(grpc::ClientContext& context, absl::Time deadline) {
-  if (deadline != absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
-}
 
 // Waits, unless stop is requested first: then false.
 bool Sleep(absl::Duration duration, const std::stop_token& stop) {
@@ -59,18 +52,13 @@ grpc::ChannelArguments ChannelArguments(const ClientOptions& options) {
   return arguments;
 }
 
-// One unary call.
-template <class Stub, class Request, class Response>
-absl::Status Call(Stub& stub,
-                  grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                  const Request& request,
-                  Response* response,
-                  absl::Time deadline,
-                  const std::stop_token& stop) {
-  grpc::ClientContext context;
-  SetDeadline(context, deadline);
-  const StopCallback cancel(stop, [&context] { context.TryCancel(); });
-  return ToAbsl((stub.*method)(&context, request, response));
+// For calls that are not sent again: changes without a request_id, and health, which is asked now.
+constexpr bool kOnce = false;
+
+// True if a repeat of the request can do no harm.
+template <class Request>
+bool Repeatable(const Request& request) {
+  return request.read_only() || !request.request_id().empty();
 }
 
 // A StreamQuery in flight. Owned by its RowStream.
@@ -104,13 +92,58 @@ struct Client::Impl {
   std::shared_ptr<grpc::Channel> channel;
   std::unique_ptr<v1::QueryService::Stub> query;
   std::unique_ptr<v1::ConnectionService::Stub> connection;
+  std::unique_ptr<v1::SchemaService::Stub> schema;
   std::unique_ptr<v1::MonitoringService::Stub> monitoring;
   std::unique_ptr<grpc::health::v1::Health::Stub> health;
 
   absl::Time Deadline(const CallOptions& call) const {
     return absl::Now() + call.timeout.value_or(options.deadline);
   }
+
+  // Streams last as long as they are read, or written.
+  static absl::Time StreamDeadline(const CallOptions& call) {
+    return call.timeout ? absl::Now() + *call.timeout : absl::InfiniteFuture();
+  }
+
+  // One unary call, with its retries.
+  template <class Stub, class Request, class Response>
+  absl::StatusOr<Response> Call(const std::unique_ptr<Stub>& stub,
+                                grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                             const Request&,
+                                                             Response*),
+                                const Request& request,
+                                const CallOptions& call,
+                                bool repeatable = true) const;
 };
+
+template <class Stub, class Request, class Response>
+absl::StatusOr<Response> Client::Impl::Call(const std::unique_ptr<Stub>& stub,
+                                            grpc::Status (Stub::*method)(grpc::ClientContext*,
+                                                                         const Request&,
+                                                                         Response*),
+                                            const Request& request,
+                                            const CallOptions& call,
+                                            bool repeatable) const {
+  const absl::Time deadline = Deadline(call);
+  for (int attempts = 1;; ++attempts) {
+    grpc::ClientContext context;
+    SetDeadline(context, deadline);
+    Response response;
+    absl::Status status;
+    {
+      const StopCallback cancel(call.stop, [&context] { context.TryCancel(); });
+      status = ToAbsl((stub.get()->*method)(&context, request, &response));
+    }
+    if (status.ok()) return response;
+    if (!repeatable) return status;
+    const auto delay = RetryDelay(options.retry, status, attempts, Random());
+    if (!delay || absl::Now() + *delay >= deadline) return status;
+    if (!Sleep(*delay, call.stop)) {
+      return LocalError(absl::StatusCode::kCancelled, "CALL_CANCELLED", Executed::kNo,
+                        "the call was cancelled before its next attempt");
+    }
+  }
+}
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -127,6 +160,7 @@ absl::StatusOr<Client> Client::Connect(absl::string_view address, ClientOptions 
   impl->options = std::move(options);
   impl->query = v1::QueryService::NewStub(impl->channel);
   impl->connection = v1::ConnectionService::NewStub(impl->channel);
+  impl->schema = v1::SchemaService::NewStub(impl->channel);
   impl->monitoring = v1::MonitoringService::NewStub(impl->channel);
   impl->health = grpc::health::v1::Health::NewStub(impl->channel);
   return Client(std::move(impl));
@@ -134,90 +168,142 @@ absl::StatusOr<Client> Client::Connect(absl::string_view address, ClientOptions 
 
 absl::StatusOr<v1::QueryResponse> Client::Query(const v1::QueryRequest& request,
                                                 const CallOptions& options) const {
-  const absl::Time deadline = impl_->Deadline(options);
-  for (int attempts = 1;; ++attempts) {
-    v1::QueryResponse response;
-    absl::Status status = Call(*impl_->query, &v1::QueryService::Stub::Query, request, &response,
-                               deadline, options.stop);
-    if (status.ok()) return response;
-    if (!request.read_only()) return status;
-    const auto delay = RetryDelay(impl_->options.retry, status, attempts, Random());
-    if (!delay || absl::Now() + *delay >= deadline) return status;
-    if (!Sleep(*delay, options.stop)) {
-      return LocalError(absl::StatusCode::kCancelled, "CALL_CANCELLED", Executed::kNo,
-                        "the call was cancelled before its next attempt");
-    }
-  }
+  return impl_->Call(impl_->query, &v1::QueryService::Stub::Query, request, options,
+                     Repeatable(request));
 }
 
 absl::StatusOr<std::unique_ptr<RowStream>> Client::StreamQuery(
     const v1::StreamQueryRequest& request, const CallOptions& options) const {
-  const absl::Time deadline =
-      options.timeout ? absl::Now() + *options.timeout : absl::InfiniteFuture();
-  return RowStream::Open(
-      std::make_unique<CallSource>(*impl_->query, request, deadline, options.stop));
+  return RowStream::Open(std::make_unique<CallSource>(*impl_->query, request,
+                                                      Impl::StreamDeadline(options), options.stop));
+}
+
+absl::StatusOr<v1::ExecuteBatchResponse> Client::ExecuteBatch(
+    const v1::ExecuteBatchRequest& request, const CallOptions& options) const {
+  return impl_->Call(impl_->query, &v1::QueryService::Stub::ExecuteBatch, request, options,
+                     Repeatable(request));
+}
+
+std::unique_ptr<BulkInserter> Client::BulkInsert(const v1::BulkInsertRequest& header,
+                                                 const CallOptions& options) const {
+  return std::make_unique<BulkInserter>(
+      std::make_unique<BulkCall>(impl_->channel, Impl::StreamDeadline(options), options.stop),
+      header);
+}
+
+absl::StatusOr<v1::DescribeResponse> Client::Describe(const v1::DescribeRequest& request,
+                                                      const CallOptions& options) const {
+  return impl_->Call(impl_->query, &v1::QueryService::Stub::Describe, request, options);
+}
+
+absl::StatusOr<v1::ExplainResponse> Client::Explain(const v1::ExplainRequest& request,
+                                                    const CallOptions& options) const {
+  return impl_->Call(impl_->query, &v1::QueryService::Stub::Explain, request, options);
+}
+
+absl::StatusOr<v1::ListSchemasResponse> Client::ListSchemas(const v1::ListSchemasRequest& request,
+                                                            const CallOptions& options) const {
+  return impl_->Call(impl_->schema, &v1::SchemaService::Stub::ListSchemas, request, options);
+}
+
+absl::StatusOr<v1::ListTablesResponse> Client::ListTables(const v1::ListTablesRequest& request,
+                                                          const CallOptions& options) const {
+  return impl_->Call(impl_->schema, &v1::SchemaService::Stub::ListTables, request, options);
+}
+
+absl::StatusOr<v1::DescribeTableResponse> Client::DescribeTable(
+    const v1::DescribeTableRequest& request, const CallOptions& options) const {
+  return impl_->Call(impl_->schema, &v1::SchemaService::Stub::DescribeTable, request, options);
+}
+
+absl::StatusOr<v1::RegisterConnectionResponse> Client::RegisterConnection(
+    const v1::RegisterConnectionRequest& request, const CallOptions& options) const {
+  return impl_->Call(impl_->connection, &v1::ConnectionService::Stub::RegisterConnection, request,
+                     options, kOnce);
+}
+
+absl::StatusOr<v1::CloseConnectionResponse> Client::CloseConnection(
+    const v1::CloseConnectionRequest& request, const CallOptions& options) const {
+  return impl_->Call(impl_->connection, &v1::ConnectionService::Stub::CloseConnection, request,
+                     options, kOnce);
+}
+
+absl::StatusOr<Copy> Client::Backup(absl::string_view connection_id,
+                                    const CopySink& sink,
+                                    const CallOptions& options) const {
+  v1::BackupRequest request;
+  request.set_connection_id(std::string(connection_id));
+  grpc::ClientContext context;
+  SetDeadline(context, Impl::StreamDeadline(options));
+  const auto reader = impl_->connection->Backup(&context, request);
+  const StopCallback cancel(options.stop, [&context] { context.TryCancel(); });
+
+  CopyCheck check;
+  Copy copy;
+  absl::Status status;
+  v1::BackupResponse message;
+  while (reader->Read(&message)) {
+    if (status.ok()) status = check.Add(message);
+    if (status.ok() && !message.data().empty()) {
+      status = sink(message.data(), message.total_bytes());
+    }
+    if (!status.ok()) context.TryCancel();
+    copy.bytes = message.total_bytes();
+  }
+  absl::Status ended = ToAbsl(reader->Finish());
+  if (!status.ok()) return status;
+  if (!ended.ok()) return ended;
+  auto sha256 = check.Finish();
+  if (!sha256.ok()) return sha256.status();
+  copy.sha256 = *std::move(sha256);
+  return copy;
 }
 
 absl::StatusOr<v1::Connection> Client::GetConnection(absl::string_view connection_id,
                                                      const CallOptions& options) const {
   v1::GetConnectionRequest request;
   request.set_connection_id(std::string(connection_id));
-  v1::GetConnectionResponse response;
-  absl::Status status = Call(*impl_->connection, &v1::ConnectionService::Stub::GetConnection,
-                             request, &response, impl_->Deadline(options), options.stop);
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_connection());
+  auto response =
+      impl_->Call(impl_->connection, &v1::ConnectionService::Stub::GetConnection, request, options);
+  if (!response.ok()) return response.status();
+  return std::move(*response->mutable_connection());
 }
 
 absl::StatusOr<v1::ListConnectionsResponse> Client::ListConnections(
     const v1::ListConnectionsRequest& request, const CallOptions& options) const {
-  v1::ListConnectionsResponse response;
-  absl::Status status = Call(*impl_->connection, &v1::ConnectionService::Stub::ListConnections,
-                             request, &response, impl_->Deadline(options), options.stop);
-  if (!status.ok()) return status;
-  return response;
+  return impl_->Call(impl_->connection, &v1::ConnectionService::Stub::ListConnections, request,
+                     options);
 }
 
 absl::StatusOr<v1::TestConnectionResponse> Client::TestConnection(
     absl::string_view connection_id, const CallOptions& options) const {
   v1::TestConnectionRequest request;
   request.set_connection_id(std::string(connection_id));
-  v1::TestConnectionResponse response;
-  absl::Status status = Call(*impl_->connection, &v1::ConnectionService::Stub::TestConnection,
-                             request, &response, impl_->Deadline(options), options.stop);
-  if (!status.ok()) return status;
-  return response;
+  return impl_->Call(impl_->connection, &v1::ConnectionService::Stub::TestConnection, request,
+                     options);
 }
 
 absl::StatusOr<v1::GetServerInfoResponse> Client::GetServerInfo(const CallOptions& options) const {
-  v1::GetServerInfoResponse response;
-  absl::Status status =
-      Call(*impl_->monitoring, &v1::MonitoringService::Stub::GetServerInfo,
-           v1::GetServerInfoRequest(), &response, impl_->Deadline(options), options.stop);
-  if (!status.ok()) return status;
-  return response;
+  return impl_->Call(impl_->monitoring, &v1::MonitoringService::Stub::GetServerInfo,
+                     v1::GetServerInfoRequest(), options);
 }
 
 absl::StatusOr<v1::GetHealthResponse> Client::GetHealth(absl::string_view connection_id,
                                                         const CallOptions& options) const {
   v1::GetHealthRequest request;
   request.set_connection_id(std::string(connection_id));
-  v1::GetHealthResponse response;
-  absl::Status status = Call(*impl_->monitoring, &v1::MonitoringService::Stub::GetHealth, request,
-                             &response, impl_->Deadline(options), options.stop);
-  if (!status.ok()) return status;
-  return response;
+  return impl_->Call(impl_->monitoring, &v1::MonitoringService::Stub::GetHealth, request, options,
+                     kOnce);
 }
 
 absl::StatusOr<bool> Client::IsServing(absl::string_view service,
                                        const CallOptions& options) const {
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(std::string(service));
-  grpc::health::v1::HealthCheckResponse response;
-  absl::Status status = Call(*impl_->health, &grpc::health::v1::Health::Stub::Check, request,
-                             &response, impl_->Deadline(options), options.stop);
-  if (!status.ok()) return status;
-  return response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
+  const auto response =
+      impl_->Call(impl_->health, &grpc::health::v1::Health::Stub::Check, request, options, kOnce);
+  if (!response.ok()) return response.status();
+  return response->status() == grpc::health::v1::HealthCheckResponse::SERVING;
 }
 
 }  // namespace sluice::client

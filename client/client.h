@@ -9,6 +9,7 @@
 #ifndef SLUICE_CLIENT_CLIENT_H_
 #define SLUICE_CLIENT_CLIENT_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
+#include "client/bulk_inserter.h"
 #include "client/errors.h"
 #include "client/retry.h"
 #include "client/row_stream.h"
@@ -28,6 +30,7 @@
 #include "sluice/v1/connection.pb.h"
 #include "sluice/v1/monitoring.pb.h"
 #include "sluice/v1/query.pb.h"
+#include "sluice/v1/schema.pb.h"
 
 namespace sluice::client {
 
@@ -37,7 +40,7 @@ struct ClientOptions {
   absl::Duration deadline = absl::Seconds(60);
   // Larger messages from the server fail the call with RESOURCE_EXHAUSTED.
   int max_receive_bytes = 128 << 20;
-  // Resending of read-only queries.
+  // Resending of calls that can be repeated.
   RetryPolicy retry;
   // Further gRPC channel arguments by name, for example {"grpc.keepalive_time_ms", 600000}.
   std::map<std::string, std::variant<int, std::string>> channel_args;
@@ -53,8 +56,17 @@ struct CallOptions {
   std::stop_token stop;
 };
 
+// What a backup was.
+struct Copy {
+  int64_t bytes = 0;
+  std::string sha256;  // 32 bytes
+};
+
 // A connection to one server. Any number of threads may use it at once; calls wait for the answer.
-// Nothing of a call's arguments is kept; a RowStream may outlive its client.
+// Nothing of a call's arguments is kept; a RowStream or a BulkInserter may outlive its client.
+//
+// UNAVAILABLE that certainly was not applied is retried, as ClientOptions says, where a repeat can
+// do no harm: calls that only read, and writes with a `request_id`.
 class Client {
  public:
   // Prepares a client of the server at `address`: `HOST:PORT` or `unix:PATH`. Does not wait for the
@@ -65,13 +77,52 @@ class Client {
   ~Client();
 
   // Runs a statement and answers its whole result, up to the request's caps: look at `truncated`.
-  // With `read_only`, UNAVAILABLE that certainly was not applied is retried as ClientOptions says.
+  // Retried with `read_only`, or with a `request_id`.
   absl::StatusOr<v1::QueryResponse> Query(const v1::QueryRequest& request,
                                           const CallOptions& options = {}) const;
 
   // Runs a statement and hands its result out row by row, however long. Never retried.
   absl::StatusOr<std::unique_ptr<RowStream>> StreamQuery(const v1::StreamQueryRequest& request,
                                                          const CallOptions& options = {}) const;
+
+  // Runs several statements in one call. Retried with `read_only`, or with a `request_id`. In the
+  // modes other than ATOMIC a failed step is in the answer: look at `failed`.
+  absl::StatusOr<v1::ExecuteBatchResponse> ExecuteBatch(const v1::ExecuteBatchRequest& request,
+                                                        const CallOptions& options = {}) const;
+
+  // Loads rows into one table. `header` says which and how, and has no rows. Never retried. A
+  // timeout counts for the whole load; default: none.
+  std::unique_ptr<BulkInserter> BulkInsert(const v1::BulkInsertRequest& header,
+                                           const CallOptions& options = {}) const;
+
+  // What a statement takes and gives, and how it would be run. Neither runs it.
+  absl::StatusOr<v1::DescribeResponse> Describe(const v1::DescribeRequest& request,
+                                                const CallOptions& options = {}) const;
+  absl::StatusOr<v1::ExplainResponse> Explain(const v1::ExplainRequest& request,
+                                              const CallOptions& options = {}) const;
+
+  // What a database consists of. Lists come in pages.
+  absl::StatusOr<v1::ListSchemasResponse> ListSchemas(const v1::ListSchemasRequest& request,
+                                                      const CallOptions& options = {}) const;
+  absl::StatusOr<v1::ListTablesResponse> ListTables(const v1::ListTablesRequest& request,
+                                                    const CallOptions& options = {}) const;
+  absl::StatusOr<v1::DescribeTableResponse> DescribeTable(const v1::DescribeTableRequest& request,
+                                                          const CallOptions& options = {}) const;
+
+  // Opens a database and answers its id, which is shown only here. Never retried.
+  absl::StatusOr<v1::RegisterConnectionResponse> RegisterConnection(
+      const v1::RegisterConnectionRequest& request, const CallOptions& options = {}) const;
+  // Closes one. Never retried. The call may take as long as `drain_timeout`.
+  absl::StatusOr<v1::CloseConnectionResponse> CloseConnection(
+      const v1::CloseConnectionRequest& request, const CallOptions& options = {}) const;
+
+  // Takes the pieces of a copy; an error ends the backup with it. `total` is the size of the whole.
+  using CopySink = std::function<absl::Status(absl::string_view data, int64_t total)>;
+  // Copies the whole database as it is at one moment. OK only if the copy is complete and its
+  // SHA-256 is right. Never retried: pieces were handed out. Default timeout: none.
+  absl::StatusOr<Copy> Backup(absl::string_view connection_id,
+                              const CopySink& sink,
+                              const CallOptions& options = {}) const;
 
   // Connections. An id is what registration answered, or `default`.
   absl::StatusOr<v1::Connection> GetConnection(absl::string_view connection_id,

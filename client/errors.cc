@@ -102,6 +102,20 @@ Error DecodeError(const absl::Status& status) {
   return error;
 }
 
+Error DecodeError(const v1::StepError& failure) {
+  Error error;
+  error.code = static_cast<absl::StatusCode>(failure.code());
+  error.message = failure.message();
+  error.reason = failure.reason();
+  error.executed = Executed::kRolledBack;  // what else the contract says, the metadata says
+  error.metadata.insert(failure.metadata().begin(), failure.metadata().end());
+  if (const auto executed = error.metadata.find("executed"); executed != error.metadata.end()) {
+    error.executed = ParseExecuted(executed->second);
+  }
+  if (failure.has_sql()) error.sql = failure.sql();
+  return error;
+}
+
 absl::Status MakeStatus(int code, absl::string_view message, absl::string_view details) {
   absl::Status status(static_cast<absl::StatusCode>(code), message);
   google::rpc::Status proto;

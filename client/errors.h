@@ -51,6 +51,9 @@ struct Error {
 // connection that could not be made means `executed` = no, anything else unknown.
 Error DecodeError(const absl::Status& status);
 
+// The same for a part of a batch or a load that failed, which an answer tells.
+Error DecodeError(const v1::StepError& failure);
+
 // Builds a status from the parts of a failed call. `details` is the `grpc-status-details-bin`
 // trailer, a google.rpc.Status; each detail becomes a payload under its type URL. Details that do
 // not parse are left out: the code and the message still stand.

@@ -11,7 +11,7 @@ BUILD_PACKAGES=(
 # shellcheck disable=SC2034
 TEST_PACKAGES=(
   clang-format-14 clang-tidy-14 git libclang-rt-14-dev libgmock-dev libgtest-dev llvm-14
-  python3 python3-grpc-tools python3-grpcio shellcheck sqlite3
+  python3 python3-grpc-tools python3-grpcio shellcheck sqlite3 strace
 )
 # shellcheck disable=SC2034
 GCC_PACKAGES=(g++)

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
+#include "client/cli/records.h"
 #include "client/cli/value_text.h"
 
 namespace sluice::cli {
@@ -15,99 +17,8 @@ namespace {
 
 using client::ToValue;
 
-// One row with named values; all records of a list have the same names.
-using Record = std::vector<std::pair<const char*, v1::Value>>;
-
-// To the microsecond.
-v1::Value Seconds(const google::protobuf::Duration& duration) {
-  const int64_t micros = duration.seconds() * 1'000'000 + duration.nanos() / 1000;
-  return ToValue(static_cast<double>(micros) / 1e6);
-}
-
-v1::Value Milliseconds(const google::protobuf::Duration& duration) {
-  const int64_t micros = duration.seconds() * 1'000'000 + duration.nanos() / 1000;
-  return ToValue(static_cast<double>(micros) / 1e3);
-}
-
-v1::Value Instant(const google::protobuf::Timestamp& time) {
-  v1::Value value;
-  value.mutable_timestamptz_value()->set_micros(time.seconds() * 1'000'000 + time.nanos() / 1000);
-  return value;
-}
-
-std::string EngineName(v1::Engine engine) {
-  return EnumWord(v1::Engine_Name(engine), "ENGINE_");
-}
-
 std::string StateName(v1::HealthState state) {
   return EnumWord(v1::HealthState_Name(state), "HEALTH_STATE_");
-}
-
-void PrintRecords(Session& session, const std::vector<Record>& records, const Record& header) {
-  Columns columns;
-  for (const auto& [name, value] : header) columns.Add()->set_name(name);
-  const auto printer = MakePrinter(session.format, session.out_style, {}, &session.out);
-  printer->Begin(columns);
-  for (const Record& record : records) {
-    v1::Row row;
-    for (const auto& [name, value] : record) *row.add_values() = value;
-    printer->Row(row);
-  }
-  printer->End();
-}
-
-// A single record: for people a line per field, for programs one row.
-void PrintRecord(Session& session, const Record& record) {
-  const bool for_people = session.format == Format::kTable || session.format == Format::kMarkdown;
-  if (!for_people) return PrintRecords(session, {record}, record);
-  std::vector<Record> lines;
-  for (const auto& [name, value] : record) {
-    lines.push_back({{"field", ToValue(name)}, {"value", value}});
-  }
-  PrintRecords(session, lines, {{"field", {}}, {"value", {}}});
-}
-
-Record ConnectionRecord(const v1::Connection& connection) {
-  return {{"name", ToValue(connection.name())},
-          {"handle", ToValue(connection.handle())},
-          {"engine", ToValue(EngineName(connection.engine()))},
-          {"target", ToValue(connection.target())},
-          {"read_only", ToValue(connection.read_only())},
-          {"create_time", Instant(connection.create_time())}};
-}
-
-ExitCode RunConnectionsList(Session& session) {
-  std::vector<Record> records;
-  v1::ListConnectionsRequest request;
-  do {
-    const auto page = session.client.ListConnections(request, session.Call());
-    if (!page.ok()) return Fail(session, page.status(), "", true);
-    for (const auto& connection : page->connections()) {
-      records.push_back(ConnectionRecord(connection));
-    }
-    request.set_page_token(page->page().next_page_token());
-  } while (!request.page_token().empty());
-  PrintRecords(session, records, ConnectionRecord({}));
-  return FinishOutput(session);
-}
-
-ExitCode RunConnectionsGet(Session& session) {
-  const auto connection =
-      session.client.GetConnection(session.options.connection_id, session.Call());
-  if (!connection.ok()) return Fail(session, connection.status(), "", true);
-  PrintRecord(session, ConnectionRecord(*connection));
-  return FinishOutput(session);
-}
-
-ExitCode RunConnectionsTest(Session& session) {
-  const auto test = session.client.TestConnection(session.options.connection_id, session.Call());
-  if (!test.ok()) return Fail(session, test.status(), "", true);
-  PrintRecord(session, {{"response_ms", Milliseconds(test->response_time())},
-                        {"engine", ToValue(EngineName(test->engine()))},
-                        {"server_version", ToValue(test->server_version())},
-                        {"database_name", ToValue(test->database_name())},
-                        {"size_bytes", ToValue(test->size_bytes())}});
-  return FinishOutput(session);
 }
 
 Record HealthRecord(const v1::ConnectionHealth& health) {
@@ -179,16 +90,36 @@ ExitCode RunInfo(Session& session) {
 
 }  // namespace
 
-ExitCode RunCommand(Session& session, const std::string& sql) {
+ExitCode RunCommand(Session& session) {
   switch (session.options.command) {
     case Command::kQuery:
-      return RunQuery(session, sql);
+      return RunQuery(session);
+    case Command::kDescribe:
+      return RunDescribe(session);
+    case Command::kExplain:
+      return RunExplain(session);
+    case Command::kBatch:
+      return RunBatch(session);
+    case Command::kImport:
+      return RunImport(session);
+    case Command::kBackup:
+      return RunBackup(session);
+    case Command::kSchemaSchemas:
+      return RunSchemaSchemas(session);
+    case Command::kSchemaTables:
+      return RunSchemaTables(session);
+    case Command::kSchemaDescribe:
+      return RunSchemaDescribe(session);
     case Command::kConnectionsList:
       return RunConnectionsList(session);
     case Command::kConnectionsGet:
       return RunConnectionsGet(session);
     case Command::kConnectionsTest:
       return RunConnectionsTest(session);
+    case Command::kConnectionsRegister:
+      return RunConnectionsRegister(session);
+    case Command::kConnectionsClose:
+      return RunConnectionsClose(session);
     case Command::kHealth:
       return RunHealth(session);
     case Command::kInfo:
@@ -206,11 +137,32 @@ void Warn(const Session& session, absl::string_view text) {
   std::cerr << Painted(session.error_style, Paint::kYellow, "warning:") << ' ' << text << '\n';
 }
 
+void Complain(const Session& session, absl::string_view text) {
+  std::cerr << Painted(session.error_style, Paint::kRed, "error:") << ' ' << text << '\n';
+}
+
 ExitCode Fail(Session& session, const absl::Status& status, absl::string_view sql, bool read_only) {
   const client::Error error = client::DecodeError(status);
-  const CallContext context = {session.options.server, sql, read_only};
+  CallContext context;
+  context.sql = sql;
+  context.read_only = read_only;
+  return Fail(session, error, context);
+}
+
+ExitCode Fail(Session& session, const client::Error& error, CallContext context) {
+  context.server = session.options.server;
   std::cerr << Describe(error, context, session.error_style);
-  return ExitCodeOf(error, read_only);
+  return ExitCodeOf(error, context.read_only);
+}
+
+std::string CountOf(int64_t count, absl::string_view noun) {
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
+}
+
+std::string ElapsedText(const google::protobuf::Duration& elapsed) {
+  const double ms =
+      static_cast<double>(elapsed.seconds()) * 1e3 + static_cast<double>(elapsed.nanos()) / 1e6;
+  return ms < 1000 ? absl::StrFormat("%.1f ms", ms) : absl::StrFormat("%.2f s", ms / 1000);
 }
 
 ExitCode FinishOutput(Session& session) {

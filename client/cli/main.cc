@@ -1,18 +1,15 @@
 // The command-line tool `sluice`.
-#include <cerrno>
 #include <csignal>
-#include <cstring>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <string>
+#include <utility>
 
 #include <unistd.h>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 
 #include "client/cli/commands.h"
+#include "client/cli/input.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/options.h"
 #include "client/cli/output.h"
@@ -22,30 +19,24 @@
 namespace sluice::cli {
 namespace {
 
+bool HasStatement(Command command) {
+  return command == Command::kQuery || command == Command::kDescribe ||
+         command == Command::kExplain;
+}
+
 // The statement, from wherever the command line says.
 absl::StatusOr<std::string> ReadStatement(const QueryOptions& query) {
-  std::string sql = query.sql;
-  const bool standard_input = sql == "-" || query.file == "-";
-  if (standard_input) {
-    sql.assign(std::istreambuf_iterator<char>(std::cin), {});
-  } else if (!query.file.empty()) {
-    std::ifstream file(query.file, std::ios::binary);
-    if (file) sql.assign(std::istreambuf_iterator<char>(file), {});
-    if (!file) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "cannot read ", query.file, ": ",
-          std::strerror(errno)));  // NOLINT(concurrency-mt-unsafe): no other thread yet
-    }
-  }
-  if (!IsUtf8(sql)) return absl::InvalidArgumentError("the statement is not UTF-8");
-  return sql;
+  if (query.sql == "-") return ReadText("-", {});
+  if (!query.file.empty()) return ReadText(query.file, {});
+  if (!IsUtf8(query.sql)) return absl::InvalidArgumentError("the statement is not UTF-8");
+  return query.sql;
 }
 
 int Run(int argc, char** argv) {
   Options options;
   if (const auto code = ParseOptions(argc, argv, &options)) return *code;
   std::string sql;
-  if (options.command == Command::kQuery) {
+  if (HasStatement(options.command)) {
     auto statement = ReadStatement(options.query);
     if (!statement.ok()) {
       std::cerr << "sluice: " << statement.status().message() << '\n';
@@ -63,13 +54,14 @@ int Run(int argc, char** argv) {
   Output out(STDOUT_FILENO);
   const Style out_style = StyleOf(STDOUT_FILENO);
   Session session = {options,
+                     std::move(sql),
                      *client,
                      interrupt.Token(),
                      options.format.value_or(out_style.terminal ? Format::kTable : Format::kNdjson),
                      out_style,
                      StyleOf(STDERR_FILENO),
                      out};
-  return RunCommand(session, sql);
+  return RunCommand(session);
 }
 
 }  // namespace

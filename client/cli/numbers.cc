@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -52,6 +53,11 @@ long double Rounder() {
   return rounder;
 }
 
+size_t SkipDigits(absl::string_view text, size_t pos) {
+  while (pos < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[pos]))) ++pos;
+  return pos;
+}
+
 }  // namespace
 
 void AppendInteger(int64_t value, std::string* out) {
@@ -95,6 +101,27 @@ void AppendSqliteReal(double value, std::string* out) {
   if (!scientific) return;
   const int exponent = std::abs(number.exponent);
   absl::StrAppend(out, number.exponent < 0 ? "e-" : "e+", exponent < 10 ? "0" : "", exponent);
+}
+
+Spelling SpellingOf(absl::string_view text) {
+  const size_t first = !text.empty() && text[0] == '-' ? 1 : 0;
+  size_t pos = SkipDigits(text, first);
+  const bool leading_zero = pos > first + 1 && text[first] == '0';
+  if (pos == first || leading_zero) return Spelling::kNoNumber;
+  if (pos == text.size()) return Spelling::kInteger;
+  if (text[pos] == '.') {
+    const size_t end = SkipDigits(text, pos + 1);
+    if (end == pos + 1) return Spelling::kNoNumber;
+    pos = end;
+  }
+  if (pos < text.size() && (text[pos] == 'e' || text[pos] == 'E')) {
+    ++pos;
+    if (pos < text.size() && (text[pos] == '+' || text[pos] == '-')) ++pos;
+    const size_t end = SkipDigits(text, pos);
+    if (end == pos) return Spelling::kNoNumber;
+    pos = end;
+  }
+  return pos == text.size() ? Spelling::kReal : Spelling::kNoNumber;
 }
 
 }  // namespace sluice::cli

@@ -11,13 +11,31 @@
 #include "absl/time/time.h"
 
 #include "client/cli/printer.h"
+#include "sluice/v1/query.pb.h"
 #include "sluice/v1/value.pb.h"
 
 namespace sluice::cli {
 
-enum class Command { kQuery, kConnectionsList, kConnectionsGet, kConnectionsTest, kHealth, kInfo };
+enum class Command {
+  kQuery,
+  kDescribe,
+  kExplain,
+  kBatch,
+  kImport,
+  kBackup,
+  kSchemaSchemas,
+  kSchemaTables,
+  kSchemaDescribe,
+  kConnectionsList,
+  kConnectionsGet,
+  kConnectionsTest,
+  kConnectionsRegister,
+  kConnectionsClose,
+  kHealth,
+  kInfo,
+};
 
-// What `query` was asked to run.
+// The statement of `query`, `describe` and `explain`, and how `query` is to run it.
 struct QueryOptions {
   std::string sql;   // the statement, or `-` for standard input
   std::string file;  // or a file that holds it; empty: none
@@ -28,15 +46,73 @@ struct QueryOptions {
   bool read_only = false;
 };
 
+// What writes have in common.
+struct WriteOptions {
+  v1::BatchMode mode = v1::BATCH_MODE_ATOMIC;
+  std::string request_id;         // empty: none
+  int64_t max_affected_rows = 0;  // 0: no bound
+  bool validate_only = false;
+};
+
+// What `batch` was asked to run: a script, or one statement with many sets of values.
+struct BatchOptions {
+  std::string file;         // the script, `-` for standard input; empty: none
+  std::string sql;          // the one statement; empty: none
+  std::string params_file;  // its sets of values, `-` for standard input
+  bool read_only = false;
+  WriteOptions write;
+};
+
+enum class FileForm { kCsv, kTsv, kNdjson, kSql };
+
+// What `import` was asked to load.
+struct ImportOptions {
+  std::string file;  // `-` for standard input
+  FileForm form = FileForm::kCsv;
+  std::string schema;  // empty: the engine's own choice
+  std::string table;
+  std::vector<std::string> columns;  // empty: those of the header
+  bool header = true;
+  std::optional<std::string> null_text;
+  v1::ConflictAction on_conflict = v1::CONFLICT_ACTION_FAIL;
+  std::vector<std::string> key;  // empty: the primary key
+  bool create = false;
+  int64_t chunk_rows = 0;  // 0: as many as make a good chunk
+  WriteOptions write;
+};
+
+struct BackupOptions {
+  std::string file;
+  bool force = false;  // overwrite it
+};
+
+struct SchemaOptions {
+  std::string schema;  // empty: all, or the engine's own choice
+  std::string prefix;
+  std::string table;
+};
+
+struct RegisterOptions {
+  std::string url;
+  std::string name;
+  bool read_only = false;
+  bool must_exist = false;
+};
+
 struct Options {
   std::string server = "127.0.0.1:50051";
   std::optional<Format> format;  // none: table on a terminal, else NDJSON
   std::optional<absl::Duration> timeout;
   bool quiet = false;  // no notes on standard error
   Command command = Command::kHealth;
-  std::string connection_id =
-      "default";  // of query, connections get and test; empty: all, of health
+  std::string connection_id = "default";  // of most commands; empty: all, of health
   QueryOptions query;
+  BatchOptions batch;
+  ImportOptions import;
+  BackupOptions backup;
+  SchemaOptions schema;
+  RegisterOptions registration;
+  std::optional<absl::Duration> drain_timeout;  // of connections close
 };
 
 // Reads the command line. An exit code instead of options means that the tool is done: help was

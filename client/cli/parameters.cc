@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 
 #include "client/cli/json_text.h"
+#include "client/cli/numbers.h"
 #include "client/cli/utf8.h"
 #include "client/values.h"
 
@@ -21,35 +22,6 @@ using client::ToValue;
 
 absl::Status Wrong(absl::string_view text, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat("parameter `", text, "`: ", why));
-}
-
-// What a number's spelling makes of it, by the grammar of JSON.
-enum class Spelling { kNoNumber, kInteger, kReal };
-
-size_t SkipDigits(absl::string_view text, size_t pos) {
-  while (pos < text.size() && absl::ascii_isdigit(static_cast<unsigned char>(text[pos]))) ++pos;
-  return pos;
-}
-
-Spelling SpellingOf(absl::string_view text) {
-  const size_t first = !text.empty() && text[0] == '-' ? 1 : 0;
-  size_t pos = SkipDigits(text, first);
-  const bool leading_zero = pos > first + 1 && text[first] == '0';
-  if (pos == first || leading_zero) return Spelling::kNoNumber;
-  if (pos == text.size()) return Spelling::kInteger;
-  if (text[pos] == '.') {
-    const size_t end = SkipDigits(text, pos + 1);
-    if (end == pos + 1) return Spelling::kNoNumber;
-    pos = end;
-  }
-  if (pos < text.size() && (text[pos] == 'e' || text[pos] == 'E')) {
-    ++pos;
-    if (pos < text.size() && (text[pos] == '+' || text[pos] == '-')) ++pos;
-    const size_t end = SkipDigits(text, pos);
-    if (end == pos) return Spelling::kNoNumber;
-    pos = end;
-  }
-  return pos == text.size() ? Spelling::kReal : Spelling::kNoNumber;
 }
 
 absl::StatusOr<v1::Value> Integer(absl::string_view text, absl::string_view digits) {

@@ -48,6 +48,11 @@ std::unique_ptr<Printer> MakeNdjsonPrinter(Output* out);  // an object a line
 std::unique_ptr<Printer> MakeCsvPrinter(Output* out);
 std::unique_ptr<Printer> MakeMarkdownPrinter(Output* out);
 
+// Appends rows as an array of objects on one line.
+void AppendJsonRows(const Columns& columns,
+                    const google::protobuf::RepeatedPtrField<v1::Row>& rows,
+                    std::string* out);
+
 // True for kinds and column types that are written flush right.
 bool IsNumber(v1::ValueType type);
 bool IsNumber(const v1::Value& value);

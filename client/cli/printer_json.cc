@@ -30,6 +30,16 @@ std::vector<std::string> Keys(const Columns& columns) {
   return keys;
 }
 
+void AppendObject(const std::vector<std::string>& keys, const v1::Row& row, std::string* out) {
+  out->push_back('{');
+  for (int i = 0; i < row.values_size(); ++i) {
+    if (i > 0) out->push_back(',');
+    out->append(keys[static_cast<size_t>(i)]);
+    AppendJson(row.values(i), out);
+  }
+  out->push_back('}');
+}
+
 class JsonPrinter final : public Printer {
  public:
   enum class Shape { kArray, kLines };
@@ -45,13 +55,7 @@ class JsonPrinter final : public Printer {
     std::string& out = out_.Buffer();
     if (array_) out.append(first_ ? "\n" : ",\n");
     first_ = false;
-    out.push_back('{');
-    for (int i = 0; i < row.values_size(); ++i) {
-      if (i > 0) out.push_back(',');
-      out.append(keys_[static_cast<size_t>(i)]);
-      AppendJson(row.values(i), &out);
-    }
-    out.push_back('}');
+    AppendObject(keys_, row, &out);
     if (!array_) out.push_back('\n');
     out_.Spill();
   }
@@ -68,6 +72,18 @@ class JsonPrinter final : public Printer {
 };
 
 }  // namespace
+
+void AppendJsonRows(const Columns& columns,
+                    const google::protobuf::RepeatedPtrField<v1::Row>& rows,
+                    std::string* out) {
+  const std::vector<std::string> keys = Keys(columns);
+  out->push_back('[');
+  for (int i = 0; i < rows.size(); ++i) {
+    if (i > 0) out->push_back(',');
+    AppendObject(keys, rows[i], out);
+  }
+  out->push_back(']');
+}
 
 std::unique_ptr<Printer> MakeJsonPrinter(Output* out) {
   return std::make_unique<JsonPrinter>(JsonPrinter::Shape::kArray, out);

@@ -2,7 +2,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 
 #include "client/cli/commands.h"
 
@@ -12,16 +11,6 @@ namespace {
 // Rows of a streamed table that are laid out together.
 constexpr size_t kTablePageRows = 1000;
 
-std::string Rows(int64_t count) {
-  return absl::StrCat(count, count == 1 ? " row" : " rows");
-}
-
-std::string Elapsed(const google::protobuf::Duration& elapsed) {
-  const double ms =
-      static_cast<double>(elapsed.seconds()) * 1e3 + static_cast<double>(elapsed.nanos()) / 1e6;
-  return ms < 1000 ? absl::StrFormat("%.1f ms", ms) : absl::StrFormat("%.2f s", ms / 1000);
-}
-
 // The closing facts, which both kinds of response have.
 template <class Response>
 void NoteResult(const Session& session, const Response& response, int64_t rows, bool has_columns) {
@@ -30,25 +19,25 @@ void NoteResult(const Session& session, const Response& response, int64_t rows, 
   }
   std::string text;
   if (has_columns) {
-    text = Rows(rows);
+    text = CountOf(rows, "row");
   } else {
     text = response.command_tag().empty() ? "done" : response.command_tag();
   }
   if (response.rows_affected() > 0) {
-    absl::StrAppend(&text, ", ", Rows(response.rows_affected()), " changed");
+    absl::StrAppend(&text, ", ", CountOf(response.rows_affected(), "row"), " changed");
   }
   if (response.last_insert_rowid() != 0) {
     absl::StrAppend(&text, ", last rowid ", response.last_insert_rowid());
   }
-  Note(session, absl::StrCat(text, " (", Elapsed(response.elapsed()), ")"));
+  Note(session, absl::StrCat(text, " (", ElapsedText(response.elapsed()), ")"));
 }
 
 template <class Request>
-Request RequestFor(const Session& session, const std::string& sql) {
+Request RequestFor(const Session& session) {
   const QueryOptions& query = session.options.query;
   Request request;
   request.set_connection_id(session.options.connection_id);
-  request.set_sql(sql);
+  request.set_sql(session.sql);
   for (const v1::Value& value : query.params) *request.add_params() = value;
   for (const auto& [name, value] : query.named_params) {
     (*request.mutable_named_params())[name] = value;
@@ -57,11 +46,11 @@ Request RequestFor(const Session& session, const std::string& sql) {
   return request;
 }
 
-ExitCode RunUnary(Session& session, const std::string& sql) {
-  auto request = RequestFor<v1::QueryRequest>(session, sql);
+ExitCode RunUnary(Session& session) {
+  auto request = RequestFor<v1::QueryRequest>(session);
   request.set_max_rows(session.options.query.max_rows);
   const auto response = session.client.Query(request, session.Call());
-  if (!response.ok()) return Fail(session, response.status(), sql, request.read_only());
+  if (!response.ok()) return Fail(session, response.status(), session.sql, request.read_only());
 
   const auto printer = MakePrinter(session.format, session.out_style, {}, &session.out);
   printer->Begin(response->columns());
@@ -73,16 +62,16 @@ ExitCode RunUnary(Session& session, const std::string& sql) {
   const ExitCode code = FinishOutput(session);
   NoteResult(session, *response, response->rows_size(), response->has_columns());
   if (response->truncated()) {
-    Warn(session, absl::StrCat("the result was cut after ", Rows(response->rows_size()),
+    Warn(session, absl::StrCat("the result was cut after ", CountOf(response->rows_size(), "row"),
                                ": there are more; --stream prints all, --max-rows N up to N"));
   }
   return code;
 }
 
-ExitCode RunStream(Session& session, const std::string& sql) {
-  const auto request = RequestFor<v1::StreamQueryRequest>(session, sql);
+ExitCode RunStream(Session& session) {
+  const auto request = RequestFor<v1::StreamQueryRequest>(session);
   const auto stream = session.client.StreamQuery(request, session.Call());
-  if (!stream.ok()) return Fail(session, stream.status(), sql, request.read_only());
+  if (!stream.ok()) return Fail(session, stream.status(), session.sql, request.read_only());
 
   TablePaging paging;
   paging.rows = kTablePageRows;
@@ -96,13 +85,14 @@ ExitCode RunStream(Session& session, const std::string& sql) {
     const auto row = (*stream)->Next();
     if (!row.ok()) {
       session.out.Flush();
-      return Fail(session, row.status(), sql, request.read_only());
+      return Fail(session, row.status(), session.sql, request.read_only());
     }
     if (*row == nullptr) break;
     if (enough) {
       printer->End();
       const ExitCode code = FinishOutput(session);
-      Warn(session, absl::StrCat("the result was cut after ", Rows(rows), ": there are more"));
+      Warn(session,
+           absl::StrCat("the result was cut after ", CountOf(rows, "row"), ": there are more"));
       return code;
     }
     printer->Row(**row);
@@ -117,8 +107,8 @@ ExitCode RunStream(Session& session, const std::string& sql) {
 
 }  // namespace
 
-ExitCode RunQuery(Session& session, const std::string& sql) {
-  return session.options.query.stream ? RunStream(session, sql) : RunUnary(session, sql);
+ExitCode RunQuery(Session& session) {
+  return session.options.query.stream ? RunStream(session) : RunUnary(session);
 }
 
 }  // namespace sluice::cli

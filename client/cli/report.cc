@@ -171,8 +171,11 @@ std::string Describe(const Error& error, const CallContext& context, const Style
   std::string out = absl::StrCat(Painted(style, Paint::kRed, "error:"), " ");
   AppendPrintable(Headline(error, context), &out);
   out.push_back('\n');
+  AppendField("at", context.place, style, &out);
+  const int position = error.sql ? error.sql->position() : 0;
+  if (position > 0) out += Caret(context.sql, context.start - 1 + position, style);
+  if (position <= 0 && !context.place.empty()) out += Caret(context.sql, context.start, style);
   if (error.sql) {
-    out += Caret(context.sql, error.sql->position(), style);
     const bool said = absl::StrContains(error.message, error.sql->message());
     if (!said) AppendField("database", error.sql->message(), style, &out);
     AppendField("detail", error.sql->detail(), style, &out);

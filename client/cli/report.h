@@ -34,6 +34,10 @@ struct CallContext {
   absl::string_view server;  // address
   absl::string_view sql;
   bool read_only = false;  // nothing can have been applied, so only a definite fate is shown
+  // In a text with several statements: which of them, and where in `sql` it begins, in characters
+  // from 1. The database's positions count from there.
+  std::string place = "";
+  int start = 1;
 };
 
 // Several lines for standard error: what happened, where in the SQL, what to do, what became of it.

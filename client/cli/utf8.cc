@@ -1,9 +1,11 @@
 #include "client/cli/utf8.h"
 
+#include <algorithm>
 #include <clocale>
 #include <cstdlib>
 #include <cwchar>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace sluice::cli {
@@ -105,6 +107,17 @@ size_t AppendPrintable(absl::string_view text, std::string* out) {
     pos += character.bytes;
   }
   return width;
+}
+
+void AppendPrintableLines(absl::string_view text, absl::string_view indent, std::string* out) {
+  text = absl::StripTrailingAsciiWhitespace(text);
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    absl::StrAppend(out, indent);
+    AppendPrintable(text.substr(begin, end - begin), out);
+    out->push_back('\n');
+    begin = end + 1;
+  }
 }
 
 }  // namespace sluice::cli

@@ -34,6 +34,9 @@ size_t Width(absl::string_view text);
 // \n, \t, \r or \xNN, and so bytes that are no UTF-8. Returns the columns that it takes.
 size_t AppendPrintable(absl::string_view text, std::string* out);
 
+// Appends each line of the text in that way, behind `indent`; white space at its end is left out.
+void AppendPrintableLines(absl::string_view text, absl::string_view indent, std::string* out);
+
 }  // namespace sluice::cli
 
 #endif  // SLUICE_CLIENT_CLI_UTF8_H_

@@ -159,7 +159,7 @@ class ForeignLockTest(rpc.TestCase):
         self.foreign()
         call = self.rpc.queries.Query.future(query_pb2.QueryRequest(
             connection_id="default", sql="INSERT INTO t VALUES(1)", retry=common_pb2.RetryOptions(max_attempts=10)))
-        harness.wait_for(lambda: self.rpc.load().active, 5, "the write waits")
+        harness.wait_for(lambda: self.rpc.load().queued, 5, "the write waits")
         call.cancel()
         self.await_idle(self.rpc, 1 * harness.PATIENCE)
 

@@ -246,6 +246,24 @@ class HowTos(PageTest):
         harness.buf()
         self.run_page(HOW_TOS / "buf-curl.md")
 
+    def test_import(self):
+        harness.need(shutil.which("sqlite3"), "apt-get install sqlite3")
+        self.run_page(HOW_TOS / "import.md")
+
+    def test_backup(self):
+        self.run_page(HOW_TOS / "backup.md")
+
+    def test_register_connections(self):
+        self.run_page(HOW_TOS / "register-connections.md")
+
+    def test_safe_writes(self):
+        harness.buf()
+        self.run_page(HOW_TOS / "safe-writes.md")
+
+    def test_schema_and_plans(self):
+        harness.buf()
+        self.run_page(HOW_TOS / "schema-and-plans.md")
+
     def test_cpp(self):
         harness.need((harness.BIN / "sluice_example").exists(), "ninja sluice_example", optional=True)
         self.run_page(HOW_TOS / "cpp.md")

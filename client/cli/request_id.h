@@ -1,0 +1,19 @@
+// Ids that make a repeat safe.
+#ifndef SLUICE_CLIENT_CLI_REQUEST_ID_H_
+#define SLUICE_CLIENT_CLI_REQUEST_ID_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace sluice::cli {
+
+// A random UUID, version 4.
+std::string NewRequestId();
+
+// True for 32 hexadecimal digits with the four dashes of a UUID.
+bool IsUuid(absl::string_view text);
+
+}  // namespace sluice::cli
+
+#endif  // SLUICE_CLIENT_CLI_REQUEST_ID_H_

@@ -1,11 +1,13 @@
 """The cases of bench/run. Each answers ratio name → (value, goal)."""
 
 import json
+import shutil
+import sqlite3
 import statistics
 import subprocess
 import time
 
-from harness import ALL_SQL, POINT_SQL, BenchError, Missing, end_beside, scan_sql, split_cores
+from harness import ALL_SQL, INSERT_SQL, POINT_SQL, BenchError, Missing, end_beside, scan_sql, split_cores
 
 
 def pluck(results, key):
@@ -134,6 +136,118 @@ def stream_vs_step(bench):
     return {"sqlite_stream_vs_step": (rows / bare_rows, ">=0.5")}
 
 
+def single_inserts(bench):
+    """One transaction per row, through the library alone."""
+    run = subprocess.run([bench.program("sluice_insert"), str(bench.empty_database("single")), INSERT_SQL,
+                          str(bench.seconds)], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+def writes(bench, method, **load):
+    """Durable writes on a database of their own."""
+    database = bench.empty_database(method)
+    server = bench.sluiced_on(database)
+    result = bench.load(server, INSERT_SQL, method, **load)
+    bench.stop(server)
+    for path in database.parent.glob(database.name + "*"):
+        path.unlink()
+    return result
+
+
+def insert_vs_single(bench):
+    """Durable inserts of one row a call, committed together, against one transaction each through the library."""
+    results = bench.interleave({
+        "single": lambda: single_inserts(bench),
+        "64": lambda: writes(bench, "insert", concurrency=64, channels=4),
+        "256": lambda: writes(bench, "insert", concurrency=256, channels=4),
+    })
+    single = bench.row("durable inserts", "library, a transaction each", pluck(results["single"], "rows_per_s"), "/s", 0)
+    bench.row("", "library p50", pluck(results["single"], "p50_us"), "µs", 0)
+    speed, tail = {}, {}
+    for name in ("64", "256"):
+        runs = results[name]
+        speed[name] = bench.row(f"{name} in flight", "sluiced calls", pluck(runs, "calls_per_s"), "/s", 0)
+        bench.row("", "sluiced CPU", pluck(runs, "cpu_us_per_call"), "µs/call", 2)
+        middle = bench.row("", "p50", pluck(runs, "p50_us"), "µs", 0)
+        tail[name] = bench.row("", "p99", pluck(runs, "p99_us"), "µs", 0) / middle
+        bench.row("", "p99.9", pluck(runs, "p999_us"), "µs", 0)
+        bench.row("", "longest", pluck(runs, "max_us"), "µs", 0)
+    return {"sqlite_insert_vs_single": (speed["64"] / single, ">=4.5"),
+            "sqlite_insert_256_vs_single": (speed["256"] / single, ">=5.5"),
+            "sqlite_insert_p99_vs_p50": (tail["64"], "<=3")}
+
+
+def batch_vs_single(bench):
+    """Batches of 100 rows against the same rows, a transaction each, through the library."""
+    results = bench.interleave({
+        "single": lambda: single_inserts(bench),
+        "1": lambda: writes(bench, "batch", sets=100, concurrency=1, channels=1),
+        "4": lambda: writes(bench, "batch", sets=100, concurrency=4, channels=4),
+    })
+    single = bench.row("batches of 100", "library, a transaction each", pluck(results["single"], "rows_per_s"), "/s", 0)
+    speed = {}
+    for name in ("1", "4"):
+        speed[name] = bench.row(f"{name} in flight", "sluiced rows", pluck(results[name], "rows_per_s"), "/s", 0)
+        bench.row("", "sluiced CPU", pluck(results[name], "cpu_us_per_row"), "µs/row", 2)
+        bench.row("", "p50", pluck(results[name], "p50_us"), "µs", 0)
+        bench.row("", "p99", pluck(results[name], "p99_us"), "µs", 0)
+    return {"sqlite_batch_vs_single": (speed["1"] / single, ">=20"),
+            "sqlite_batch_4_vs_single": (speed["4"] / single, ">=40")}
+
+
+def bulk_vs_import(bench):
+    """A file of rows through `sluice import`, against the sqlite3 shell's .import of the same file."""
+    shell = shutil.which("sqlite3")
+    if not shell:
+        raise Missing("sqlite3 is not installed")
+    count = bench.import_rows
+    table = "CREATE TABLE entry(id INTEGER PRIMARY KEY, name TEXT NOT NULL, price REAL NOT NULL, note TEXT NOT NULL)"
+    file = bench.path / "rows.csv"
+    with open(file, "w", encoding="ascii") as out:
+        out.write("id,name,price,note\n")
+        out.writelines(f"{i},item {i:07d},{i * 1.25},a short note that belongs to item {i:07d}\n"
+                       for i in range(1, count + 1))
+
+    def fresh():
+        database = bench.empty_database("bulk")
+        with sqlite3.connect(database) as db:
+            db.execute("DROP TABLE entry")
+            db.execute(table)
+        db.close()
+        return database
+
+    def counted(database, seconds):
+        db = sqlite3.connect(database)
+        found = db.execute("SELECT count(*) FROM entry").fetchone()[0]
+        db.close()
+        database.unlink()
+        if found != count:
+            raise BenchError(f"{found} rows were imported, of {count}")
+        return {"rows_per_s": count / seconds}
+
+    def through_shell():
+        database = fresh()
+        begin = time.perf_counter()
+        subprocess.run([shell, str(database), f".import --csv --skip 1 {file} entry"], check=True)
+        return counted(database, time.perf_counter() - begin)
+
+    def through_sluice():
+        database = fresh()
+        server = bench.sluiced_on(database)
+        begin = time.perf_counter()
+        subprocess.run([bench.program("sluice"), "--server", server.address, "import", str(file), "--table", "entry"],
+                       check=True, capture_output=True)
+        seconds = time.perf_counter() - begin
+        bench.stop(server)
+        return counted(database, seconds)
+
+    results = bench.interleave({"shell": through_shell, "sluice": through_sluice})
+    case = f"import of {count:,} rows"
+    theirs = bench.row(case, "sqlite3 .import", pluck(results["shell"], "rows_per_s"), "rows/s", 0)
+    ours = bench.row("", "sluice import", pluck(results["sluice"], "rows_per_s"), "rows/s", 0)
+    return {"sqlite_bulk_vs_import": (ours / theirs, ">=0.7")}
+
+
 def start_ms(bench):
     """From exec to the line that says the server is ready."""
     times = {"sluiced": [], "echo": []}
@@ -165,6 +279,9 @@ CASES = (
     (("sqlite_lone_p50_vs_echo",), lone_p50_vs_echo),
     (("sqlite_neighbour",), neighbour),
     (("sqlite_stream_vs_step",), stream_vs_step),
+    (("sqlite_insert_vs_single", "sqlite_insert_256_vs_single", "sqlite_insert_p99_vs_p50"), insert_vs_single),
+    (("sqlite_batch_vs_single", "sqlite_batch_4_vs_single"), batch_vs_single),
+    (("sqlite_bulk_vs_import",), bulk_vs_import),
     (("start_ms",), start_ms),
     (("idle_rss_mib",), idle_rss_mib),
 )

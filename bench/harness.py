@@ -14,6 +14,7 @@ from pathlib import Path
 ROWS = 100_000
 POINT_SQL = "SELECT id, name, price, note FROM item WHERE id = ?1"
 ALL_SQL = "SELECT id, name, price, note FROM item"
+INSERT_SQL = "INSERT INTO entry(n, note) VALUES (?1, 'a note of some length')"
 START_SECONDS = 20
 
 
@@ -73,6 +74,7 @@ class Bench:
         self.warm_up = 0.2 if quick else 1
         self.seconds = 0.5 if quick else 3
         self.starts = 3 if quick else 11
+        self.import_rows = 20_000 if quick else 1_000_000
         self.folder = tempfile.TemporaryDirectory(prefix="sluice-bench-")
         self.path = Path(self.folder.name)
         self.database = self.path / "items.db"
@@ -98,6 +100,21 @@ class Bench:
                            "--data-dir", str(self.path / f"data{self.data_dirs}"),
                            "--database", f"sqlite:///{self.database}"], environment, cpus)
 
+    def empty_database(self, name):
+        """A database with a table to insert into, of its own for each measurement."""
+        self.databases = getattr(self, "databases", 0) + 1
+        path = self.path / f"{name}{self.databases}.db"
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE entry(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, note TEXT NOT NULL)")
+        db.close()
+        return path
+
+    def sluiced_on(self, database):
+        self.data_dirs = getattr(self, "data_dirs", 0) + 1
+        return self.start([self.program("sluiced"), "--listen", "127.0.0.1:0",
+                           "--data-dir", str(self.path / f"data{self.data_dirs}"),
+                           "--database", f"sqlite:///{database}"])
+
     def echo(self, cpus=None):
         return self.start([self.program("sluice_echo"), "--rows", str(ROWS)], cpus=cpus)
 
@@ -113,7 +130,7 @@ class Bench:
     def load_command(self, server, sql, method, **options):
         command = [self.program("sluice_load"), "--server", server.address, "--server-pid", str(server.pid),
                    "--method", method, "--sql", sql]
-        if method == "point":
+        if method in ("point", "insert", "batch"):
             command += ["--keys", str(ROWS), "--seed", str(time.time_ns())]
         options.setdefault("warmup", self.warm_up)
         options.setdefault("duration", self.seconds)

@@ -14,6 +14,7 @@ void UnaryCall::Start(RequestMaker& maker) {
   context_.emplace();
   const grpc::ByteBuffer request = maker.Next();
   key_ = maker.key();
+  method_ = maker.method();
   reader_ = stub_.PrepareUnaryCall(&*context_, maker.path(), request, &queue_);
   reader_->StartCall();
   reader_->Finish(&response_, &status_, this);
@@ -29,7 +30,7 @@ bool UnaryCall::OnEvent(bool /*ok*/, Totals& totals) {
     ++totals.rows;
     error_ = CheckPoint(&response_, key_);
   } else {
-    const ResponseFacts facts = Inspect(&response_);
+    const ResponseFacts facts = Inspect(&response_, method_);
     totals.rows += facts.rows;
     error_ = facts.well_formed ? "" : "a response that is not a message";
   }
@@ -59,7 +60,7 @@ bool StreamCall::OnEvent(bool ok, Totals& totals) {
     state_ = State::kReading;
     stream_->Read(&response_, this);
   } else {
-    const ResponseFacts facts = Inspect(&response_);
+    const ResponseFacts facts = Inspect(&response_, Method::kStream);
     totals.rows += facts.rows;
     totals.bytes += facts.bytes;
     complete_ = facts.well_formed && facts.last;

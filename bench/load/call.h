@@ -61,6 +61,7 @@ class UnaryCall final : public Call {
   grpc::ByteBuffer response_;
   grpc::Status status_;
   uint64_t key_ = 0;  // 0: not a point read
+  Method method_ = Method::kPoint;
   std::string error_;
 };
 

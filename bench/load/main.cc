@@ -68,14 +68,21 @@ int Main(int argc, char** argv) {
                        "gRPC " + grpc::Version() + ", protobuf " +
                            google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION));
   app.add_option("--server", options.server, "Address, for example 127.0.0.1:50051")->required();
-  const std::map<std::string, Method> methods = {
-      {"point", Method::kPoint}, {"query", Method::kQuery}, {"stream", Method::kStream}};
+  const std::map<std::string, Method> methods = {{"point", Method::kPoint},
+                                                 {"insert", Method::kInsert},
+                                                 {"batch", Method::kBatch},
+                                                 {"query", Method::kQuery},
+                                                 {"stream", Method::kStream}};
   app.add_option("--method", request.method,
-                 "point: Query by a random key; query, stream: the SQL as it stands")
+                 "point, insert: Query with a random key; batch: ExecuteBatch with many; query, "
+                 "stream: the SQL as it stands")
       ->transform(CLI::CheckedTransformer(methods));
-  app.add_option("--sql", request.sql, "Statement; for point it has one parameter")->required();
+  app.add_option("--sql", request.sql, "Statement; with a key it has one parameter")->required();
   app.add_option("--connection", request.connection_id, "Connection ID")->capture_default_str();
-  app.add_option("--keys", request.keys, "point: keys are 1 to this")->check(CLI::PositiveNumber);
+  app.add_option("--keys", request.keys, "Keys are 1 to this")->check(CLI::PositiveNumber);
+  app.add_option("--sets", request.sets, "batch: rows in one")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--seed", request.seed, "Seed of the random keys")->capture_default_str();
   app.add_option("--chunk-bytes", request.chunk_bytes, "stream: chunk size asked for");
   app.add_option("--concurrency", options.concurrency, "Calls in flight")
@@ -91,8 +98,9 @@ int Main(int argc, char** argv) {
   app.add_option("--duration", duration, "Seconds to measure")->capture_default_str();
   app.add_option("--server-pid", options.server_pid, "Process whose CPU time is measured");
   CLI11_PARSE(app, argc, argv);
-  if (request.method == Method::kPoint && request.keys == 0) {
-    std::fputs("--method point needs --keys\n", stderr);
+  const bool keyed = request.method != Method::kQuery && request.method != Method::kStream;
+  if (keyed && request.keys == 0) {
+    std::fputs("this method needs --keys\n", stderr);
     return 2;
   }
   options.warm_up = options.calls > 0 ? std::chrono::nanoseconds(0) : Seconds(warm_up);

@@ -23,7 +23,39 @@ static_assert(v1::QueryRequest::kParamsFieldNumber == 3);
 static_assert(v1::QueryResponse::kRowsFieldNumber == 2);
 static_assert(v1::StreamQueryResponse::kRowsFieldNumber == 2);
 
+// A step and its sets, each of them a ParameterSet with one number.
+constexpr uint8_t kStepsTag = v1::ExecuteBatchRequest::kStepsFieldNumber << 3 | 2;
+constexpr uint8_t kSetsTag = v1::BatchStep::kParameterSetsFieldNumber << 3 | 2;
+constexpr uint8_t kSetParamsTag = v1::ParameterSet::kParamsFieldNumber << 3 | 2;
+constexpr uint32_t kResultsTag = v1::ExecuteBatchResponse::kResultsFieldNumber << 3 | 2;
+
+bool HasKey(Method method) {
+  return method == Method::kPoint || method == Method::kInsert || method == Method::kBatch;
+}
+
+std::string PathOf(Method method) {
+  switch (method) {
+    case Method::kStream:
+      return "/sluice.v1.QueryService/StreamQuery";
+    case Method::kBatch:
+      return "/sluice.v1.QueryService/ExecuteBatch";
+    default:
+      return "/sluice.v1.QueryService/Query";
+  }
+}
+
+void AppendVarint(uint64_t value, std::string& out) {
+  uint8_t varint[10];
+  uint8_t* end = CodedOutputStream::WriteVarint64ToArray(value, varint);
+  out.append(&varint[0], end);
+}
+
 std::string ConstantPart(const RequestOptions& options) {
+  if (options.method == Method::kBatch) {
+    v1::ExecuteBatchRequest request;
+    request.set_connection_id(options.connection_id);
+    return request.SerializeAsString();
+  }
   if (options.method != Method::kStream) {
     v1::QueryRequest request;
     request.set_connection_id(options.connection_id);
@@ -57,12 +89,18 @@ bool Skip(CodedInputStream& in, uint32_t tag) {
 }  // namespace
 
 RequestMaker::RequestMaker(const RequestOptions& options)
-    : keys_(options.method == Method::kPoint ? options.keys : 0),
-      path_(options.method == Method::kStream ? "/sluice.v1.QueryService/StreamQuery"
-                                              : "/sluice.v1.QueryService/Query"),
+    : method_(options.method),
+      keys_(HasKey(options.method) ? options.keys : 0),
+      sets_(options.sets),
+      path_(PathOf(options.method)),
       bytes_(ConstantPart(options)),
       constant_size_(bytes_.size()),
-      random_state_(options.seed) {}
+      random_state_(options.seed) {
+  if (method_ != Method::kBatch) return;
+  v1::BatchStep step;
+  step.set_sql(options.sql);
+  step_ = step.SerializeAsString();
+}
 
 uint64_t RequestMaker::RandomKey() {
   random_state_ += 0x9e3779b97f4a7c15;  // splitmix64
@@ -72,29 +110,53 @@ uint64_t RequestMaker::RandomKey() {
   return (z ^ (z >> 31)) % keys_ + 1;
 }
 
+// A Value with a random number.
+void RequestMaker::AppendKey(std::string& out) {
+  const uint64_t key = RandomKey();
+  if (method_ == Method::kPoint) key_ = key;
+  std::string value(1, static_cast<char>(kInt64ValueTag));
+  AppendVarint(key, value);
+  AppendVarint(value.size(), out);
+  out += value;
+}
+
+void RequestMaker::AppendSets() {
+  const size_t head = step_.size();
+  std::string set;
+  for (int64_t i = 0; i < sets_; ++i) {
+    set.assign(1, static_cast<char>(kSetParamsTag));
+    AppendKey(set);
+    step_.push_back(static_cast<char>(kSetsTag));
+    AppendVarint(set.size(), step_);
+    step_ += set;
+  }
+  bytes_.push_back(static_cast<char>(kStepsTag));
+  AppendVarint(step_.size(), bytes_);
+  bytes_ += step_;
+  step_.resize(head);
+}
+
 grpc::ByteBuffer RequestMaker::Next() {
   if (keys_ > 0) {
-    key_ = RandomKey();
-    uint8_t varint[10];
-    uint8_t* end = CodedOutputStream::WriteVarint64ToArray(key_, varint);
-    const auto size = static_cast<char>(end - varint);
     bytes_.resize(constant_size_);
-    bytes_.push_back(kParamsTag);
-    bytes_.push_back(static_cast<char>(size + 1));
-    bytes_.push_back(kInt64ValueTag);
-    bytes_.append(&varint[0], end);
+    if (method_ == Method::kBatch) {
+      AppendSets();
+    } else {
+      bytes_.push_back(static_cast<char>(kParamsTag));
+      AppendKey(bytes_);
+    }
   }
   const grpc::Slice slice(bytes_.data(), bytes_.size());
   return grpc::ByteBuffer(&slice, 1);
 }
 
-ResponseFacts Inspect(grpc::ByteBuffer* response) {
+ResponseFacts Inspect(grpc::ByteBuffer* response, Method method) {
   ResponseFacts facts;
   facts.bytes = response->Length();
   grpc::ProtoBufferReader reader(response);
   CodedInputStream in(&reader);
   while (const uint32_t tag = in.ReadTag()) {
-    if (tag == kRowsTag) ++facts.rows;
+    if (tag == (method == Method::kBatch ? kResultsTag : kRowsTag)) ++facts.rows;
     if (tag == kLastTag) facts.last = true;
     if (!Skip(in, tag)) return facts;
   }

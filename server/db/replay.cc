@@ -27,7 +27,7 @@ enum Flag : uint32_t {
 
 void WriteText(absl::string_view text, CodedOutputStream& out) {
   out.WriteVarint32(static_cast<uint32_t>(text.size()));
-  out.WriteRaw(text.data(), static_cast<int>(text.size()));
+  if (!text.empty()) out.WriteRaw(text.data(), static_cast<int>(text.size()));
 }
 
 bool ReadText(CodedInputStream& in, std::string& text) {

@@ -458,9 +458,15 @@ class SilenceTest(BulkTestCase):
 
     def test_a_message_that_cannot_be_read_does_not_deny_the_chunks_before_it(self):
         method = self.rpc.channel.stream_unary("/sluice.v1.QueryService/BulkInsert")
+
+        def messages(mode):
+            yield loads.header("t", [(1,)], mode=mode).SerializeToString()
+            if mode == loads.CONTINUE:
+                harness.wait_for(lambda: self.content() == [(1,)], 10, "the chunk is there")
+            yield b"\xff\xff\xff"
+
         for mode, executed in ((loads.CONTINUE, "unknown"), (loads.ATOMIC, "rolled_back")):
-            parts = [loads.header("t", [(1,)], mode=mode).SerializeToString(), b"\xff\xff\xff"]
-            self.assert_fails(Code.INTERNAL, method, iter(parts), timeout=harness.CALL_SECONDS,
+            self.assert_fails(Code.INTERNAL, method, messages(mode), timeout=harness.CALL_SECONDS,
                               reason="REQUEST_UNPARSABLE", executed=executed)
         self.assertEqual(self.content(), [(1,)])
 

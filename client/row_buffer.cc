@@ -101,19 +101,37 @@ void RowBuffer::EndRow() {
 }
 
 void RowBuffer::Append(RowBuffer* rows) {
-  wire_.append(rows->wire_);
+  wire_.append(rows->wire_, rows->begin_);
   rows_ += rows->rows_;
   rows->Clear();
+}
+
+void RowBuffer::MoveFirstRow(RowBuffer* to) {
+  size_t pos = begin_ + 1;  // behind the tag
+  size_t size = 0;
+  for (int shift = 0;; shift += 7) {
+    const auto byte = static_cast<unsigned char>(wire_[pos++]);
+    size |= static_cast<size_t>(byte & 0x7F) << shift;
+    if (byte < 0x80) break;
+  }
+  to->wire_.append(wire_, begin_, pos + size - begin_);
+  ++to->rows_;
+  begin_ = pos + size;
+  if (--rows_ > 0) return;
+  wire_.clear();
+  begin_ = 0;
 }
 
 void RowBuffer::Clear() {
   row_.clear();
   wire_.clear();
+  begin_ = 0;
   rows_ = 0;
 }
 
 std::string RowBuffer::Take() {
   rows_ = 0;
+  wire_.erase(0, std::exchange(begin_, 0));
   return std::exchange(wire_, std::string());
 }
 

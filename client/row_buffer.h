@@ -41,13 +41,15 @@ class RowBuffer {
 
   // Takes over the rows of another buffer, which is empty afterwards.
   void Append(RowBuffer* rows);
+  // Moves the first row behind those of another buffer. REQUIRES: there is one.
+  void MoveFirstRow(RowBuffer* to);
   // Forgets all rows, and the values of the one that is being built.
   void Clear();
 
   size_t RowCount() const { return rows_; }
 
   // Of the rows in wire form.
-  size_t ByteSize() const { return wire_.size(); }
+  size_t ByteSize() const { return wire_.size() - begin_; }
 
   bool Empty() const { return rows_ == 0; }
 
@@ -74,6 +76,7 @@ class RowBuffer {
 
   std::string row_;   // the values of the row that is being built
   std::string wire_;  // the rows
+  size_t begin_ = 0;  // of those that were not moved away
   size_t rows_ = 0;
 };
 

@@ -1,9 +1,12 @@
 // `sluice backup`.
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/strings/escaping.h"
@@ -90,15 +93,40 @@ ExitCode FailFile(const Session& session, const absl::Status& status) {
   return kExitOutput;
 }
 
+// Where the copy goes: the file that was named, or the one that the name links to.
+absl::StatusOr<std::string> PlaceOf(const BackupOptions& options) {
+  const std::string& file = options.file;
+  const auto refused = [&file](absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat(file, " ", why));
+  };
+  if (file.empty() || file == "-") {
+    return absl::InvalidArgumentError("backup wants the name of a file, not standard output");
+  }
+  struct stat named = {};
+  struct stat meant = {};
+  if (lstat(file.c_str(), &named) != 0) return file;
+  const bool there = stat(file.c_str(), &meant) == 0;
+  if (there && S_ISDIR(meant.st_mode)) return refused("is a folder: name a file in it");
+  if (!options.force) return refused("is there already; --force overwrites it");
+  if (!there) return refused("is a link to nothing");
+  if (!S_ISREG(meant.st_mode)) return refused("is no ordinary file");
+  if (!S_ISLNK(named.st_mode)) return file;
+  const std::unique_ptr<char, decltype(&std::free)> target(realpath(file.c_str(), nullptr),
+                                                           &std::free);
+  if (target == nullptr) return refused("is a link that cannot be followed");
+  return std::string(target.get());
+}
+
 }  // namespace
 
 ExitCode RunBackup(Session& session) {
   const BackupOptions& options = session.options.backup;
-  if (!options.force && access(options.file.c_str(), F_OK) == 0) {
-    Complain(session, absl::StrCat(options.file, " is there already; --force overwrites it"));
+  const auto path = PlaceOf(options);
+  if (!path.ok()) {
+    Complain(session, path.status().message());
     return kExitUsage;
   }
-  NewFile file(options.file);
+  NewFile file(*path);
   absl::Status file_status = file.Open(options.force);
   if (!file_status.ok()) return FailFile(session, file_status);
 

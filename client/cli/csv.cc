@@ -34,7 +34,8 @@ bool IsCleanText(absl::string_view text) {
   return true;
 }
 
-CsvReader::CsvReader(Input* input, char delimiter) : input_(*input), delimiter_(delimiter) {
+CsvReader::CsvReader(Input* input, char delimiter, size_t max_record_bytes)
+    : input_(*input), delimiter_(delimiter), max_record_bytes_(max_record_bytes) {
   ends_field_[static_cast<unsigned char>(delimiter)] = true;
   ends_field_[static_cast<unsigned char>('\n')] = true;
   ends_field_[static_cast<unsigned char>('\r')] = true;
@@ -54,8 +55,11 @@ absl::StatusOr<bool> CsvReader::Next() {
       if (text.empty()) return false;
       return Wrong(line_, "a quoted field begins in this record and has no end");
     }
+    if (text.size() > max_record_bytes_) return TooLong();
     input_.More();
   }
+  if (used_ > max_record_bytes_) return TooLong();
+  if (line_ == 1 && returned_field_ > 0) return LoneReturn(line_, returned_field_);
   next_line_ += lines_in_record_;
   absl::Status status = CheckText(input_.View().substr(0, used_));
   if (!status.ok()) return status;
@@ -68,6 +72,7 @@ CsvReader::Outcome CsvReader::Parse(absl::string_view text) {
   in_scratch_.clear();
   starts_.clear();
   lines_in_record_ = 1;
+  returned_field_ = 0;
   for (size_t pos = 0;;) {
     if (pos < text.size() && text[pos] == '"') {
       const Outcome outcome = ParseQuoted(text, &pos);
@@ -83,7 +88,7 @@ CsvReader::Outcome CsvReader::Parse(absl::string_view text) {
       continue;
     }
     if (pos < text.size() && text[pos] == '\r') ++pos;
-    if (pos < text.size()) ++pos;
+    if (pos < text.size() && text[pos] == '\n') ++pos;
     used_ = pos;
     PutScratchInPlace();
     return Outcome::kRecord;
@@ -99,6 +104,7 @@ void CsvReader::ParseUnquoted(absl::string_view text, size_t* pos) {
     // A CR alone is text.
     const bool lone_return = p + 1 < end && *p == '\r' && p[1] != '\n';
     if (!lone_return) break;
+    if (returned_field_ == 0) returned_field_ = fields_.size() + 1;
   }
   const auto size = static_cast<size_t>(p - begin);
   fields_.push_back({absl::string_view(begin, size), false});
@@ -128,11 +134,16 @@ CsvReader::Outcome CsvReader::ParseQuoted(absl::string_view text, size_t* pos) {
     if (doubled) scratch_.append(text.data() + piece, quote - piece);
     fields_.push_back({content, true});
     *pos = quote + 1;
-    const bool ends = *pos == text.size() || ends_field_[static_cast<unsigned char>(text[*pos])];
-    if (ends) return Outcome::kRecord;
-    error_ =
-        Wrong(line_ + lines_in_record_ - 1,
-              absl::StrCat("field ", fields_.size(),
+    const absl::string_view rest = text.substr(*pos, 2);
+    if (rest == "\r" && !input_.AtEnd()) return Outcome::kMore;
+    const int64_t line = line_ + lines_in_record_ - 1;
+    if (rest.size() == 2 && rest[0] == '\r' && rest[1] != '\n') {
+      error_ = LoneReturn(line, fields_.size());
+      return Outcome::kFailed;
+    }
+    if (rest.empty() || ends_field_[static_cast<unsigned char>(rest[0])]) return Outcome::kRecord;
+    error_ = Wrong(
+        line, absl::StrCat("field ", fields_.size(),
                            " goes on after its closing quote; a quote inside is written twice"));
     return Outcome::kFailed;
   }
@@ -143,6 +154,18 @@ void CsvReader::PutScratchInPlace() {
     const size_t end = i + 1 < starts_.size() ? starts_[i + 1] : scratch_.size();
     fields_[in_scratch_[i]].text = absl::string_view(scratch_).substr(starts_[i], end - starts_[i]);
   }
+}
+
+absl::Status CsvReader::TooLong() const {
+  if (returned_field_ > 0) return LoneReturn(line_, returned_field_);
+  return Wrong(line_, absl::StrCat("the record that begins here takes more than ",
+                                   SizeText(max_record_bytes_), "; is there a quote too many?"));
+}
+
+absl::Status CsvReader::LoneReturn(int64_t line, size_t field) const {
+  return Wrong(line, absl::StrCat("a CR without its LF at field ", field,
+                                  ": if the file's lines end with CR alone, convert it with tr "
+                                  "'\\r' '\\n'"));
 }
 
 absl::Status CsvReader::CheckText(absl::string_view record) const {

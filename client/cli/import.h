@@ -2,11 +2,11 @@
 #ifndef SLUICE_CLIENT_CLI_IMPORT_H_
 #define SLUICE_CLIENT_CLI_IMPORT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -20,21 +20,26 @@
 
 namespace sluice::cli {
 
-// Which line of the file each row stands on, in little memory: where rows follow line by line, only
-// the first is kept.
+// Which line of the file each row stands on, in little memory: where rows follow line by line, or
+// stand on one line, only the first is kept.
 class LineIndex {
  public:
-  void Add(int64_t row, int64_t line) {
-    if (runs_.empty() || line - row != runs_.back().second - runs_.back().first) {
-      runs_.emplace_back(row, line);
-    }
-  }
+  // Rows are added in order, from 0.
+  void Add(int64_t row, int64_t line);
 
   // 0 for a row that was not added.
   int64_t LineOf(int64_t row) const;
 
+  size_t RunCount() const { return runs_.size(); }
+
  private:
-  std::vector<std::pair<int64_t, int64_t>> runs_;  // the first row of each, and its line
+  struct Run {
+    int64_t row = 0;  // the first
+    int64_t line = 0;
+    int64_t step = 1;  // lines from a row to the next
+  };
+
+  std::vector<Run> runs_;
 };
 
 // What became of a table's rows.
@@ -64,16 +69,22 @@ void AddField(absl::string_view text,
               const std::optional<std::string>& null_text,
               client::RowBuffer* rows);
 
-// One load into one table: rows in, chunk by chunk. Owned by the command and used on its thread.
+// One load into one table: rows in, chunk by chunk. Destroying it before Finish cancels the call.
+// Owned by the command and used on its thread.
 class Loader {
  public:
-  Loader(Session& session, const v1::BulkInsertRequest& header, std::string file);
+  // No message has more than `max_request_bytes`.
+  Loader(Session& session,
+         const v1::BulkInsertRequest& header,
+         std::string file,
+         size_t max_request_bytes);
 
-  client::RowBuffer& Rows() { return rows_; }
+  // Where the next row is put, and that row only.
+  client::RowBuffer& Row() { return row_; }
 
-  // Says that a row was added, and where it stands. Sends a chunk when it is full. False: the call
-  // has ended; Finish says why.
-  bool AddedRow(int64_t line);
+  // Takes over that row, and where it stands. Sends a chunk when it is full. False: the call has
+  // ended; Finish says why. RESOURCE_EXHAUSTED: the row fits into no message; it was not sent.
+  absl::StatusOr<bool> AddedRow(int64_t line);
 
   // Sends the rest, ends the load and shows what failed. `result` tells what became of it.
   ExitCode Finish(LoadResult* result);
@@ -86,15 +97,19 @@ class Loader {
   Session& session_;
   const std::string table_;
   const std::string file_;
+  const size_t max_request_bytes_;
+  const size_t max_row_bytes_;    // in a message behind the header
+  const size_t max_chunk_bytes_;  // a chunk of more is sent
   const std::unique_ptr<client::BulkInserter> inserter_;
+  client::RowBuffer row_;
   client::RowBuffer rows_;
   LineIndex lines_;
   int64_t row_count_ = 0;
 };
 
 // Loads rows of CSV, TSV or NDJSON; runs a dump.
-ExitCode ImportRows(Session& session, Input& input);
-ExitCode ImportSql(Session& session, Input& input);
+ExitCode ImportRows(Session& session, Input& input, size_t max_request_bytes);
+ExitCode ImportSql(Session& session, Input& input, size_t max_request_bytes);
 
 // Prints a line for each table, and a note with the speed.
 ExitCode PrintLoads(Session& session,

@@ -14,7 +14,7 @@ namespace {
 
 using client::ToValue;
 
-// A chunk of more bytes may not fit into the server's largest request.
+// Chunks with a given number of rows are sent earlier once they have so many bytes.
 constexpr size_t kMaxChunkBytes = 8 << 20;
 // Failed chunks that are shown one by one.
 constexpr int kShownFailures = 10;
@@ -56,12 +56,26 @@ bool AddNumber(absl::string_view text, client::RowBuffer* rows) {
 
 }  // namespace
 
+void LineIndex::Add(int64_t row, int64_t line) {
+  if (!runs_.empty()) {
+    Run& run = runs_.back();
+    const int64_t behind = row - run.row;
+    if (line == run.line + behind * run.step) return;
+    if (behind == 1 && line == run.line) {
+      run.step = 0;
+      return;
+    }
+  }
+  runs_.push_back({row, line, 1});
+}
+
 int64_t LineIndex::LineOf(int64_t row) const {
   const auto after =
       std::upper_bound(runs_.begin(), runs_.end(), row,
-                       [](int64_t wanted, const auto& run) { return wanted < run.first; });
+                       [](int64_t wanted, const Run& run) { return wanted < run.row; });
   if (after == runs_.begin()) return 0;
-  return std::prev(after)->second + row - std::prev(after)->first;
+  const Run& run = *std::prev(after);
+  return run.line + (row - run.row) * run.step;
 }
 
 ColumnRule RuleOf(const v1::TableColumn& column) {
@@ -92,17 +106,33 @@ void AddField(absl::string_view text,
   rows->AddText(text);
 }
 
-Loader::Loader(Session& session, const v1::BulkInsertRequest& header, std::string file)
+Loader::Loader(Session& session,
+               const v1::BulkInsertRequest& header,
+               std::string file,
+               size_t max_request_bytes)
     : session_(session),
       table_(header.table()),
       file_(std::move(file)),
+      max_request_bytes_(max_request_bytes),
+      max_row_bytes_(max_request_bytes - std::min(max_request_bytes, header.ByteSizeLong())),
+      max_chunk_bytes_(session.options.import.chunk_rows > 0 ? kMaxChunkBytes
+                                                             : client::kChunkBytes),
       inserter_(session.client.BulkInsert(header, session.Call())) {}
 
-bool Loader::AddedRow(int64_t line) {
+absl::StatusOr<bool> Loader::AddedRow(int64_t line) {
+  const size_t bytes = row_.ByteSize();
+  if (bytes > max_row_bytes_) {
+    return absl::ResourceExhaustedError(absl::StrCat("the row takes ", SizeText(bytes),
+                                                     ", and the server no request above ",
+                                                     SizeText(max_request_bytes_)));
+  }
+  const bool fits = rows_.ByteSize() + bytes <= max_row_bytes_;
+  if (!fits && !inserter_->Write(&rows_)) return false;
   lines_.Add(row_count_++, line);
+  rows_.Append(&row_);
   const auto chunk_rows = static_cast<size_t>(session_.options.import.chunk_rows);
-  const size_t max_bytes = chunk_rows > 0 ? kMaxChunkBytes : client::kChunkBytes;
-  const bool full = rows_.RowCount() == chunk_rows || rows_.ByteSize() >= max_bytes;
+  const bool full =
+      (chunk_rows > 0 && rows_.RowCount() >= chunk_rows) || rows_.ByteSize() >= max_chunk_bytes_;
   return !full || inserter_->Write(&rows_);
 }
 
@@ -180,9 +210,13 @@ ExitCode RunImport(Session& session) {
     Complain(session, absl::StrCat(NameOf(options.file), ": ", status.message()));
     return kExitFailed;
   }
+  const auto info = session.client.GetServerInfo(session.Call());
+  if (!info.ok()) return Fail(session, info.status(), "", true);
+  const auto max_request_bytes = static_cast<size_t>(info->limits().max_request_bytes());
   const std::string& id = options.write.request_id;
   if (!id.empty()) Note(session, absl::StrCat("request id ", id));
-  return options.form == FileForm::kSql ? ImportSql(session, *input) : ImportRows(session, *input);
+  return options.form == FileForm::kSql ? ImportSql(session, *input, max_request_bytes)
+                                        : ImportRows(session, *input, max_request_bytes);
 }
 
 }  // namespace sluice::cli

@@ -9,6 +9,7 @@
 #include "client/cli/csv.h"
 #include "client/cli/import.h"
 #include "client/cli/numbers.h"
+#include "client/cli/request_id.h"
 #include "client/cli/row_source.h"
 #include "client/cli/sql_lexer.h"
 
@@ -27,9 +28,14 @@ struct KeptRow {
   int64_t line = 0;
 };
 
-std::unique_ptr<RowSource> MakeSource(const ImportOptions& options, Input* input) {
-  if (options.form == FileForm::kNdjson) return MakeNdjsonSource(input, options.columns);
-  return MakeCsvSource(input, options.form == FileForm::kTsv ? '\t' : ',', options.header);
+// A record that takes more than the largest request can hardly become a row that takes less.
+std::unique_ptr<RowSource> MakeSource(const ImportOptions& options,
+                                      Input* input,
+                                      size_t max_request_bytes) {
+  const size_t max_bytes = std::max(kMaxRecordBytes, max_request_bytes);
+  if (options.form == FileForm::kNdjson) return MakeNdjsonSource(input, options.columns, max_bytes);
+  const char delimiter = options.form == FileForm::kTsv ? '\t' : ',';
+  return MakeCsvSource(input, delimiter, options.header, max_bytes);
 }
 
 // The type that holds everything a column of the sample has.
@@ -75,12 +81,13 @@ class GuessedType {
 // The import, step by step; each answers an exit code if it is over.
 class RowImport {
  public:
-  RowImport(Session& session, Input& input)
+  RowImport(Session& session, Input& input, size_t max_request_bytes)
       : session_(session),
         options_(session.options.import),
         input_(input),
+        max_request_bytes_(max_request_bytes),
         name_(NameOf(options_.file)),
-        source_(MakeSource(options_, &input)),
+        source_(MakeSource(options_, &input, max_request_bytes)),
         progress_(session, "rows") {}
 
   ExitCode Run() {
@@ -122,6 +129,8 @@ class RowImport {
         options_.schema.empty() ? "" : absl::StrCat(QuotedName(options_.schema), ".");
     request.set_sql(absl::StrCat("CREATE TABLE ", schema, QuotedName(options_.table), " (",
                                  absl::StrJoin(definitions, ", "), ")"));
+    const std::string& id = options_.write.request_id;
+    if (!id.empty()) request.set_request_id(PartRequestId(id, "the table"));
     const auto response = session_.client.Query(request, session_.Call());
     if (!response.ok()) return Fail(session_, response.status(), request.sql(), false);
     Note(session_, absl::StrCat("made the table: ", request.sql()));
@@ -180,28 +189,22 @@ class RowImport {
   }
 
   ExitCode Load() {
-    Loader loader(session_, Header(), name_);
-    bool open = true;
+    Loader loader(session_, Header(), name_, max_request_bytes_);
+    absl::StatusOr<bool> open = true;
     for (const KeptRow& row : sample_) {
-      if (const absl::Status status = AddRow(row.cells, row.line, &loader); !status.ok()) {
-        return Break(status, &loader);
-      }
-      open = open && loader.AddedRow(row.line);
+      if (open.ok() && *open) open = AddRow(row.cells, row.line, &loader);
     }
     sample_.clear();
-    while (open) {
+    while (open.ok() && *open) {
       const auto read = source_->Next();
       if (!read.ok()) return Break(read.status(), &loader);
       if (!*read) break;
-      if (const absl::Status status = AddRow(source_->Cells(), source_->Line(), &loader);
-          !status.ok()) {
-        return Break(status, &loader);
-      }
-      open = loader.AddedRow(source_->Line());
+      open = AddRow(source_->Cells(), source_->Line(), &loader);
       if (loader.RowCount() % kProgressRows == 0) {
         progress_.Show(loader.RowCount(), input_.Consumed(), input_.Size());
       }
     }
+    if (!open.ok()) return Break(open.status(), &loader);
     progress_.Clear();
     LoadResult result;
     const ExitCode code = loader.Finish(&result);
@@ -219,10 +222,10 @@ class RowImport {
   // The file is broken. What an atomic load has sent is rolled back by leaving; elsewhere the rows
   // before the broken one stand.
   ExitCode Break(const absl::Status& status, Loader* loader) {
-    if (options_.write.mode == v1::BATCH_MODE_ATOMIC || absl::IsCancelled(status)) {
+    const bool atomic = options_.write.mode == v1::BATCH_MODE_ATOMIC;
+    if (atomic || absl::IsCancelled(status)) {
       const ExitCode code = FailFile(status);
-      const bool atomic = options_.write.mode == v1::BATCH_MODE_ATOMIC;
-      if (atomic) Note(session_, "nothing was inserted");
+      Note(session_, atomic ? "nothing was inserted" : "chunks that were inserted before it stay");
       return code;
     }
     progress_.Clear();
@@ -232,12 +235,12 @@ class RowImport {
     return FailFile(status);
   }
 
-  absl::Status AddRow(const std::vector<Cell>& cells, int64_t line, Loader* loader) {
+  absl::StatusOr<bool> AddRow(const std::vector<Cell>& cells, int64_t line, Loader* loader) {
     if (!rules_.empty() && cells.size() != rules_.size()) {
       return absl::InvalidArgumentError(absl::StrCat("line ", line, ": it has ", cells.size(),
                                                      " fields for ", rules_.size(), " columns"));
     }
-    client::RowBuffer& rows = loader->Rows();
+    client::RowBuffer& rows = loader->Row();
     for (size_t i = 0; i < cells.size(); ++i) {
       const Cell& cell = cells[i];
       switch (cell.kind) {
@@ -253,12 +256,16 @@ class RowImport {
       }
     }
     rows.EndRow();
-    return absl::OkStatus();
+    const auto open = loader->AddedRow(line);
+    if (open.ok()) return open;
+    return absl::Status(open.status().code(),
+                        absl::StrCat("line ", line, ": ", open.status().message()));
   }
 
   Session& session_;
   const ImportOptions& options_;
   Input& input_;
+  const size_t max_request_bytes_;
   const std::string name_;
   const std::unique_ptr<RowSource> source_;
   Progress progress_;
@@ -269,8 +276,8 @@ class RowImport {
 
 }  // namespace
 
-ExitCode ImportRows(Session& session, Input& input) {
-  return RowImport(session, input).Run();
+ExitCode ImportRows(Session& session, Input& input, size_t max_request_bytes) {
+  return RowImport(session, input, max_request_bytes).Run();
 }
 
 }  // namespace sluice::cli

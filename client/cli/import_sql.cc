@@ -1,4 +1,5 @@
 // SQL dumps: rows of INSERT statements as loads, everything else as statements, in order.
+#include <algorithm>
 #include <optional>
 
 #include "absl/strings/numbers.h"
@@ -16,6 +17,8 @@ namespace {
 // Statements that are sent together.
 constexpr int kMaxSteps = 200;
 constexpr size_t kMaxStepBytes = 1 << 20;
+// What a request has beside its statement, and more.
+constexpr size_t kAroundStep = 256;
 
 enum class Kind { kStatement, kLeftOut, kRollback };
 
@@ -33,10 +36,12 @@ Kind KindOf(absl::string_view statement) {
 
 class DumpImport {
  public:
-  DumpImport(Session& session, Input& input)
+  DumpImport(Session& session, Input& input, size_t max_request_bytes)
       : session_(session),
         options_(session.options.import),
         input_(input),
+        max_request_bytes_(max_request_bytes),
+        max_step_bytes_(std::min(kMaxStepBytes, max_request_bytes / 2)),
         name_(NameOf(options_.file)),
         progress_(session, "rows") {}
 
@@ -70,9 +75,20 @@ class DumpImport {
     EndLoad();
     SendSteps();
     progress_.Clear();
-    Report();
     Complain(session_, absl::StrCat(name_, ": ", status.message()));
-    return absl::IsCancelled(status) ? kExitEnded : kExitFailed;
+    Remember(absl::IsCancelled(status) ? kExitEnded : kExitFailed);
+    ended_early_ = true;
+    return Report();
+  }
+
+  // What fits into no request is not sent.
+  void FailSize(int64_t line, absl::string_view what) {
+    progress_.Clear();
+    CallContext context;
+    context.place = absl::StrCat("line ", line, " of ", name_);
+    const absl::Status status = client::LocalError(absl::StatusCode::kResourceExhausted,
+                                                   "VALUE_TOO_LARGE", client::Executed::kNo, what);
+    Remember(Fail(session_, client::DecodeError(status), context));
   }
 
   void Take(const ScriptStatement& statement) {
@@ -92,12 +108,17 @@ class DumpImport {
       case Kind::kStatement:
         break;
     }
-    if (steps_.steps_size() >= kMaxSteps || step_bytes_ + statement.text.size() > kMaxStepBytes) {
-      SendSteps();
+    const size_t bytes = statement.text.size();
+    if (steps_.steps_size() >= kMaxSteps || step_bytes_ + bytes > max_step_bytes_) SendSteps();
+    if (!GoingOn()) return;
+    if (bytes + kAroundStep > max_request_bytes_) {
+      return FailSize(statement.line, absl::StrCat("the statement takes ", SizeText(bytes),
+                                                   ", and the server no request above ",
+                                                   SizeText(max_request_bytes_)));
     }
     steps_.add_steps()->set_sql(std::string(statement.text));
     step_lines_.push_back(statement.line);
-    step_bytes_ += statement.text.size();
+    step_bytes_ += bytes;
   }
 
   void TakeRows(const InsertTarget& target, int64_t line) {
@@ -107,14 +128,26 @@ class DumpImport {
       EndLoad();
       if (!GoingOn()) return;
       target_ = target;
-      loader_.emplace(session_, Header(), name_);
+      loader_.emplace(session_, Header(), name_, max_request_bytes_);
     }
-    const auto count = static_cast<int64_t>(parsed_.RowCount());
-    rows_ += count;
-    loader_->Rows().Append(&parsed_);
-    bool open = true;
-    for (int64_t i = 0; i < count; ++i) open = loader_->AddedRow(line) && open;
-    if (!open) EndLoad();
+    absl::StatusOr<bool> open = true;
+    while (!parsed_.Empty() && open.ok() && *open) {
+      parsed_.MoveFirstRow(&loader_->Row());
+      open = loader_->AddedRow(line);
+      ++rows_;
+    }
+    if (!open.ok()) return BreakLoad(open.status(), line);
+    if (!*open) EndLoad();
+  }
+
+  // A row cannot be sent: an atomic load is rolled back by leaving.
+  void BreakLoad(const absl::Status& status, int64_t line) {
+    if (options_.write.mode == v1::BATCH_MODE_ATOMIC) {
+      loader_.reset();
+    } else {
+      EndLoad();
+    }
+    FailSize(line, status.message());
   }
 
   v1::BulkInsertRequest Header() const {
@@ -125,8 +158,6 @@ class DumpImport {
     for (const std::string& column : target_.columns) header.add_columns(column);
     header.set_on_conflict(options_.on_conflict);
     header.set_mode(options_.write.mode);
-    header.set_validate_only(options_.write.validate_only);
-    header.set_max_affected_rows(options_.write.max_affected_rows);
     return header;
   }
 
@@ -147,7 +178,6 @@ class DumpImport {
     if (steps_.steps_size() == 0 || !GoingOn()) return;
     steps_.set_connection_id(session_.options.connection_id);
     steps_.set_mode(options_.write.mode);
-    steps_.set_validate_only(options_.write.validate_only);
     const auto response = session_.client.ExecuteBatch(steps_, session_.Call());
     if (!response.ok()) {
       const client::Error error = client::DecodeError(response.status());
@@ -187,7 +217,8 @@ class DumpImport {
       Note(session_, absl::StrCat("left out ", CountOf(left_out_, "statement"),
                                   " of the dump's own: BEGIN, COMMIT, PRAGMA"));
     }
-    if (code_ != kExitOk && options_.write.mode != v1::BATCH_MODE_CONTINUE) {
+    const bool stopped = ended_early_ || options_.write.mode != v1::BATCH_MODE_CONTINUE;
+    if (code_ != kExitOk && stopped) {
       Note(session_, "what is above the failure is done: a dump is not one transaction");
     }
     return code_ == kExitOk ? printed : code_;
@@ -196,6 +227,8 @@ class DumpImport {
   Session& session_;
   const ImportOptions& options_;
   Input& input_;
+  const size_t max_request_bytes_;
+  const size_t max_step_bytes_;
   const std::string name_;
   Progress progress_;
 
@@ -211,13 +244,14 @@ class DumpImport {
   std::vector<LoadResult> loads_;
   int64_t statements_ = 0;
   int64_t left_out_ = 0;
+  bool ended_early_ = false;  // the rest of the file cannot be read
   ExitCode code_ = kExitOk;
 };
 
 }  // namespace
 
-ExitCode ImportSql(Session& session, Input& input) {
-  return DumpImport(session, input).Run();
+ExitCode ImportSql(Session& session, Input& input, size_t max_request_bytes) {
+  return DumpImport(session, input, max_request_bytes).Run();
 }
 
 }  // namespace sluice::cli

@@ -67,24 +67,23 @@ bool Input::More() {
   if (at_end_) return false;
   buffer_.erase(0, begin_);
   begin_ = 0;
-  // A piece as large as what is there, so that a record which spans many is not looked at too
-  // often.
   const size_t old_size = buffer_.size();
   buffer_.resize(old_size + std::max(kReadBytes, old_size));
-  ssize_t n = -1;
-  while (n < 0 && !stop_.stop_requested()) {
+  const size_t wanted = old_size + std::max<size_t>(1, old_size / 2);
+  size_t size = old_size;
+  while (size < wanted && !at_end_ && !stop_.stop_requested()) {
     pollfd ready = {fd_, POLLIN, 0};
     if (poll(&ready, 1, kLookForStopMs) == 0) continue;
-    n = read(fd_, buffer_.data() + old_size, buffer_.size() - old_size);
-    if (n < 0 && errno != EINTR && errno != EAGAIN) {
-      status_ = absl::DataLossError(absl::StrCat("reading failed: ", ErrorText(errno)));
-      break;
-    }
+    const ssize_t n = read(fd_, buffer_.data() + size, buffer_.size() - size);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (n < 0) status_ = absl::DataLossError(absl::StrCat("reading failed: ", ErrorText(errno)));
+    at_end_ = n <= 0;
+    size += static_cast<size_t>(std::max<ssize_t>(n, 0));
   }
-  buffer_.resize(old_size + static_cast<size_t>(std::max<ssize_t>(n, 0)));
+  buffer_.resize(size);
   if (stop_.stop_requested()) status_ = absl::CancelledError("cancelled");
-  at_end_ = n <= 0 || !status_.ok();
-  return !at_end_;
+  if (!status_.ok()) at_end_ = true;
+  return size > old_size && status_.ok();
 }
 
 absl::Status SkipByteOrderMark(Input* input) {
@@ -120,6 +119,12 @@ absl::StatusOr<std::string> ReadText(const std::string& path, std::stop_token st
     return absl::InvalidArgumentError(absl::StrCat(NameOf(path), ": ", status.message()));
   }
   return text;
+}
+
+std::string SizeText(size_t bytes) {
+  constexpr size_t kMiB = 1 << 20;
+  return bytes >= kMiB && bytes % kMiB == 0 ? absl::StrCat(bytes / kMiB, " MiB")
+                                            : absl::StrCat(bytes, " bytes");
 }
 
 std::string NameOf(const std::string& path) {

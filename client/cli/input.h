@@ -14,6 +14,9 @@
 
 namespace sluice::cli {
 
+// A record, or a line, of more bytes is refused: the server takes no larger request by default.
+inline constexpr size_t kMaxRecordBytes = 16 << 20;
+
 // A file or standard input, of any size: a window that its reader moves on. Owned by the command
 // that reads it and used on its thread.
 class Input {
@@ -29,7 +32,8 @@ class Input {
   // What was read and is not consumed yet. Holds until More.
   absl::string_view View() const { return absl::string_view(buffer_).substr(begin_); }
 
-  // Reads on behind the view. False: there is no more, or it cannot be read.
+  // Reads on behind the view, at least half as much as is in it: whoever looks at a record from its
+  // beginning each time, does so in linear time. False: there is no more, or it cannot be read.
   bool More();
 
   // True once View() is all that is left.
@@ -64,6 +68,9 @@ absl::Status SkipByteOrderMark(Input* input);
 
 // The whole of a file, which must be UTF-8.
 absl::StatusOr<std::string> ReadText(const std::string& path, std::stop_token stop);
+
+// `16 MiB`, `100 bytes`.
+std::string SizeText(size_t bytes);
 
 // `standard input`, or the file's name without its folder.
 std::string NameOf(const std::string& path);

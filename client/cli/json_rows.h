@@ -2,6 +2,7 @@
 #ifndef SLUICE_CLIENT_CLI_JSON_ROWS_H_
 #define SLUICE_CLIENT_CLI_JSON_ROWS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,8 +17,9 @@ namespace sluice::cli {
 
 // The values of one line: a JSON array, or an object, which has `names` too. null, true, false,
 // numbers and strings are what they say; arrays and objects inside are JSON values.
-// INVALID_ARGUMENT for anything else, and for an integer between 2^63 and 2^64; what is larger
-// still is a real.
+// INVALID_ARGUMENT for anything else, for an integer beyond 64 bits, and for arrays and objects in
+// each other beyond kMaxJsonDepth.
+inline constexpr int kMaxJsonDepth = 100;
 absl::Status ParseJsonRow(absl::string_view line,
                           std::vector<std::string>* names,
                           std::vector<v1::Value>* values);
@@ -25,7 +27,9 @@ absl::Status ParseJsonRow(absl::string_view line,
 // Reads a file of such lines; blank ones are skipped. The input outlives it.
 class JsonRowReader {
  public:
-  explicit JsonRowReader(Input* input) : input_(*input) {}
+  // A line of more than `max_line_bytes` is refused.
+  explicit JsonRowReader(Input* input, size_t max_line_bytes = kMaxRecordBytes)
+      : input_(*input), max_line_bytes_(max_line_bytes) {}
 
   // Reads the next row; false at the end. INVALID_ARGUMENT says the line.
   absl::StatusOr<bool> Next();
@@ -39,9 +43,10 @@ class JsonRowReader {
 
  private:
   // Takes the next line, without its end; false if there is none.
-  bool TakeLine(std::string* line);
+  absl::StatusOr<bool> TakeLine(std::string* line);
 
   Input& input_;
+  const size_t max_line_bytes_;
   int64_t line_ = 0;
   std::string text_;
   std::vector<std::string> names_;

@@ -145,20 +145,27 @@ void AddQuery(CLI::App* app, Options* options, Raw* raw) {
   explain->callback([options] { options->command = Command::kExplain; });
 }
 
-void AddWrite(CLI::App* app, const std::string& part, WriteOptions* write, Raw* raw) {
+// `dumps`: what is to be said of SQL dumps; of --mode, and of the options that are not for them.
+void AddWrite(CLI::App* app, const std::string& part, bool dumps, WriteOptions* write, Raw* raw) {
+  const std::string mode_of_dumps =
+      dumps ? ". Of an SQL dump, each run of INSERTs into one table and each 200 other statements "
+              "are such a whole: it is never all or nothing"
+            : "";
+  const std::string not_dumps = dumps ? "; not for SQL dumps" : "";
   app->add_option("--mode", raw->mode,
                   "What a failure does. atomic (default): all is rolled back; stop: each " + part +
-                      " by itself, none after a failure; continue: each by itself")
+                      " by itself, none after a failure; continue: each by itself" + mode_of_dumps)
       ->check(OneOf(Modes()))
       ->type_name("MODE");
-  app->add_option("--request-id", write->request_id,
-                  "Makes a repeat safe: a UUID, or `auto` for a new one, which is shown")
+  app->add_option(
+         "--request-id", write->request_id,
+         "Makes a repeat safe: a UUID, or `auto` for a new one, which is shown" + not_dumps)
       ->type_name("UUID");
   app->add_option("--max-affected", write->max_affected_rows,
-                  "Roll back and fail if more rows would change")
+                  "Roll back and fail if more rows would change" + not_dumps)
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 62));
-  app->add_flag("--validate", write->validate_only, "Execute, report and roll back");
+  app->add_flag("--validate", write->validate_only, "Execute, report and roll back" + not_dumps);
 }
 
 void AddBatch(CLI::App* app, Options* options, Raw* raw) {
@@ -174,7 +181,7 @@ void AddBatch(CLI::App* app, Options* options, Raw* raw) {
                    "Values for --sql: a JSON array (numbered) or object (named) a line")
       ->type_name("FILE");
   batch->add_flag("--read-only", to->read_only, "Refuse to write");
-  AddWrite(batch, "execution", &to->write, raw);
+  AddWrite(batch, "execution", false, &to->write, raw);
   batch->callback([options] { options->command = Command::kBatch; });
 }
 
@@ -213,7 +220,7 @@ void AddImport(CLI::App* app, Options* options, Raw* raw) {
           "Rows of a chunk, which --mode is about; at most 8 MiB of them (default: 256 KiB)")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000'000));
-  AddWrite(import, "chunk", &to->write, raw);
+  AddWrite(import, "chunk", true, &to->write, raw);
   import->callback([options] { options->command = Command::kImport;
 });
 }  // namespace
@@ -403,12 +410,24 @@ absl::Status ResolveImport(const Raw& raw, ImportOptions* import) {
         "an SQL dump says by itself where its rows belong: --table, --schema, --columns, --create, "
         "--no-header, --null and --request-id are for the other forms");
   }
+  if (*form == FileForm::kSql &&
+      (import->write.max_affected_rows > 0 || import->write.validate_only)) {
+    return absl::InvalidArgumentError(
+        "an SQL dump runs in parts that stand by themselves, so neither --max-affected nor "
+        "--validate could hold for all of it; `sluice batch FILE` runs up to 10000 statements as a "
+        "whole and has both");
+  }
   if (*form != FileForm::kSql && import->table.empty()) {
     return absl::InvalidArgumentError("import wants --table T");
   }
   if (import->create && !import->header && import->columns.empty()) {
     return absl::InvalidArgumentError(
         "--create wants names for the columns: a header, or --columns");
+  }
+  if (import->create && import->write.validate_only) {
+    return absl::InvalidArgumentError(
+        "--validate leaves nothing behind, and --create makes a table: make it first, or validate "
+        "without --create a load into one that is there");
   }
   if (!import->key.empty() && import->on_conflict != v1::CONFLICT_ACTION_UPDATE) {
     return absl::InvalidArgumentError("--key goes with --on-conflict update");

@@ -13,8 +13,9 @@
 
 namespace sluice::cli {
 
-// One line on standard error, where that is a terminal and --quiet was not given, written anew a
-// few times a second and gone at the end. Owned by the command and used on its thread.
+// One line on standard error, unless --quiet was given: on a terminal written anew a few times a
+// second and gone at the end, elsewhere a further one every few seconds. Owned by the command and
+// used on its thread.
 class Progress {
  public:
   Progress(const Session& session, absl::string_view noun);
@@ -32,11 +33,20 @@ class Progress {
 
  private:
   const bool visible_;
+  const bool terminal_;
+  const absl::Duration interval_;
   const std::string noun_;
   const absl::Time start_ = absl::Now();
-  absl::Time next_ = start_;
+  absl::Time next_;
   bool shown_ = false;
 };
+
+// `5.2 M rows, 1.3 M rows/s, 40 %, 6s left`: after that time, and what Progress::Show is given.
+std::string ProgressText(absl::string_view noun,
+                         absl::Duration elapsed,
+                         int64_t count,
+                         int64_t done,
+                         std::optional<int64_t> total);
 
 // `7 rows`, `5.2 k rows`, `1.3 MB`.
 std::string ShortAmount(double number, absl::string_view unit);

@@ -139,29 +139,32 @@ absl::string_view ExitCodesHelp() {
          "or\n"
          "     overloaded, or a conflict\n"
          "  4  outcome unknown: it may have been executed; look before sending it again\n"
-         "  5  the deadline passed, or the call was cancelled (Ctrl-C)\n"
+         "  5  the deadline passed, or the call was cancelled (Ctrl-C); the message says what "
+         "became of it\n"
          "  6  permission denied\n"
          "  7  the result could not be written\n";
 }
 
 ExitCode ExitCodeOf(const Error& error, bool read_only) {
+  const bool unknown = error.executed == Executed::kUnknown;
   switch (error.code) {
-    case absl::StatusCode::kUnavailable:
-      if (error.executed == Executed::kUnknown && !read_only) return kExitUnknown;
-      return kExitUnavailable;
-    case absl::StatusCode::kResourceExhausted:
-      // Load passes; a result that is too large does not.
-      return error.executed == Executed::kNo && error.retry_delay ? kExitUnavailable : kExitFailed;
-    case absl::StatusCode::kAborted:
-      return error.executed == Executed::kUnknown ? kExitFailed : kExitUnavailable;
-    case absl::StatusCode::kUnknown:
-      return read_only ? kExitFailed : kExitUnknown;
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kCancelled:
       return kExitEnded;
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated:
       return kExitPermission;
+    default:
+      if (unknown && !read_only) return kExitUnknown;
+  }
+  switch (error.code) {
+    case absl::StatusCode::kUnavailable:
+      return kExitUnavailable;
+    case absl::StatusCode::kResourceExhausted:
+      // Load passes; a result that is too large does not.
+      return error.executed == Executed::kNo && error.retry_delay ? kExitUnavailable : kExitFailed;
+    case absl::StatusCode::kAborted:
+      return unknown ? kExitFailed : kExitUnavailable;
     default:
       return kExitFailed;
   }

@@ -11,6 +11,10 @@ namespace sluice::cli {
 // A random UUID, version 4.
 std::string NewRequestId();
 
+// The id of another request that belongs to the one of this id, for example the CREATE TABLE before
+// a load: always the same for the same `part`.
+std::string PartRequestId(absl::string_view id, absl::string_view part);
+
 // True for 32 hexadecimal digits with the four dashes of a UUID.
 bool IsUuid(absl::string_view text);
 

@@ -32,8 +32,8 @@ absl::Status CheckNames(const std::vector<std::string>& names, int64_t line) {
 
 class CsvSource final : public RowSource {
  public:
-  CsvSource(Input* input, char delimiter, bool header)
-      : reader_(input, delimiter), header_(header) {}
+  CsvSource(Input* input, char delimiter, bool header, size_t max_record_bytes)
+      : reader_(input, delimiter, max_record_bytes), header_(header) {}
 
   absl::StatusOr<std::vector<std::string>> Columns() override {
     std::vector<std::string> names;
@@ -82,8 +82,8 @@ class CsvSource final : public RowSource {
 
 class NdjsonSource final : public RowSource {
  public:
-  NdjsonSource(Input* input, std::vector<std::string> columns)
-      : reader_(input), columns_(std::move(columns)) {}
+  NdjsonSource(Input* input, std::vector<std::string> columns, size_t max_record_bytes)
+      : reader_(input, max_record_bytes), columns_(std::move(columns)) {}
 
   absl::StatusOr<std::vector<std::string>> Columns() override {
     const auto read = reader_.Next();
@@ -148,12 +148,17 @@ class NdjsonSource final : public RowSource {
 
 }  // namespace
 
-std::unique_ptr<RowSource> MakeCsvSource(Input* input, char delimiter, bool header) {
-  return std::make_unique<CsvSource>(input, delimiter, header);
+std::unique_ptr<RowSource> MakeCsvSource(Input* input,
+                                         char delimiter,
+                                         bool header,
+                                         size_t max_record_bytes) {
+  return std::make_unique<CsvSource>(input, delimiter, header, max_record_bytes);
 }
 
-std::unique_ptr<RowSource> MakeNdjsonSource(Input* input, std::vector<std::string> columns) {
-  return std::make_unique<NdjsonSource>(input, std::move(columns));
+std::unique_ptr<RowSource> MakeNdjsonSource(Input* input,
+                                            std::vector<std::string> columns,
+                                            size_t max_record_bytes) {
+  return std::make_unique<NdjsonSource>(input, std::move(columns), max_record_bytes);
 }
 
 }  // namespace sluice::cli

@@ -2,6 +2,7 @@
 #ifndef SLUICE_CLIENT_CLI_ROW_SOURCE_H_
 #define SLUICE_CLIENT_CLI_ROW_SOURCE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -43,12 +44,18 @@ class RowSource {
   virtual int64_t Line() const = 0;
 };
 
-// CSV with this delimiter; `header`: its first record names the columns.
-std::unique_ptr<RowSource> MakeCsvSource(Input* input, char delimiter, bool header);
+// CSV with this delimiter; `header`: its first record names the columns. Here and below, a record
+// of more than `max_record_bytes` is refused.
+std::unique_ptr<RowSource> MakeCsvSource(Input* input,
+                                         char delimiter,
+                                         bool header,
+                                         size_t max_record_bytes = kMaxRecordBytes);
 
 // A JSON object or array a line. The keys of the first object are the columns, unless `columns` are
 // given; a key that a later object lacks is NULL.
-std::unique_ptr<RowSource> MakeNdjsonSource(Input* input, std::vector<std::string> columns);
+std::unique_ptr<RowSource> MakeNdjsonSource(Input* input,
+                                            std::vector<std::string> columns,
+                                            size_t max_record_bytes = kMaxRecordBytes);
 
 }  // namespace sluice::cli
 

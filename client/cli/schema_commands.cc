@@ -92,18 +92,25 @@ class TablePage {
                      absl::StrJoin(key.referenced_columns(), ", "), ")");
     if (key.on_update() != "NO ACTION") absl::StrAppend(&text, " on update ", key.on_update());
     if (key.on_delete() != "NO ACTION") absl::StrAppend(&text, " on delete ", key.on_delete());
+    if (key.deferred()) absl::StrAppend(&text, " deferred");
     return text;
+  }
+
+  static std::string PartText(const v1::IndexPart& part) {
+    std::string text = part.column();
+    if (text.empty()) text = part.expression().empty() ? "(expression)" : part.expression();
+    if (!part.collation().empty()) absl::StrAppend(&text, " collate ", part.collation());
+    return absl::StrCat(text, part.descending() ? " desc" : "");
   }
 
   static std::string IndexText(const v1::Index& index) {
     std::vector<std::string> parts;
     for (const v1::IndexPart& part : index.parts()) {
-      parts.push_back(absl::StrCat(part.column().empty() ? "(expression)" : part.column(),
-                                   part.descending() ? " desc" : ""));
+      parts.push_back(PartText(part));
     }
     return absl::StrCat(index.name(), index.unique() ? " unique" : "", " (",
-                        absl::StrJoin(parts, ", "), ")",
-                        index.from_constraint() ? ", of a constraint" : "");
+                        absl::StrJoin(parts, ", "), ")", index.predicate().empty() ? "" : " where ",
+                        index.predicate(), index.from_constraint() ? ", of a constraint" : "");
   }
 
   template <class List, class Text>

@@ -16,6 +16,12 @@
 namespace sluice::cli {
 namespace {
 
+// Names of SQLite's own for the key of a row; a load knows only the columns that a table lists.
+bool IsRowid(absl::string_view column) {
+  return absl::EqualsIgnoreCase(column, "rowid") || absl::EqualsIgnoreCase(column, "_rowid_") ||
+         absl::EqualsIgnoreCase(column, "oid");
+}
+
 class InsertParser {
  public:
   InsertParser(absl::string_view statement, InsertTarget* target, client::RowBuffer* rows)
@@ -64,7 +70,7 @@ class InsertParser {
     do {
       Advance();  // the parenthesis, or the comma
       std::string name;
-      if (!TakeName(&name)) return false;
+      if (!TakeName(&name) || IsRowid(name)) return false;
       target_.columns.push_back(name);
     } while (token_.Is(','));
     return Take(')');

@@ -15,7 +15,8 @@ namespace {
 struct Found {
   enum class Outcome { kStatement, kNothing, kOpenEnd, kUnterminated };
   Outcome outcome = Outcome::kNothing;
-  size_t begin = 0;
+  size_t first = 0;  // where the statement begins
+  size_t begin = 0;  // the same, or where what has no end begins
   size_t end = 0;
   size_t next = 0;  // behind its semicolon
 };
@@ -70,6 +71,7 @@ Found FindStatement(absl::string_view text, size_t position) {
       found.outcome = any ? Found::Outcome::kOpenEnd : Found::Outcome::kNothing;
       return found;
     }
+    if (!any) found.first = token.begin;
     if (token.kind == Token::Kind::kUnterminated) {
       found.begin = token.begin;
       found.outcome = Found::Outcome::kUnterminated;
@@ -130,6 +132,13 @@ absl::StatusOr<bool> ScriptReader::Next(ScriptStatement* statement) {
     const absl::string_view text = input_.View();
     const Found found = FindStatement(text, 0);
     const bool complete = found.outcome == Found::Outcome::kStatement;
+    if (text.size() > max_statement_bytes_ &&
+        (complete ? found.end - found.begin : text.size()) > max_statement_bytes_) {
+      const int64_t line = line_ + CountLines(text.substr(0, found.first));
+      return absl::InvalidArgumentError(
+          absl::StrCat("line ", line, ": the statement that begins here takes more than ",
+                       SizeText(max_statement_bytes_), "; is there a quote too many?"));
+    }
     if (!complete && !input_.AtEnd()) {
       input_.More();
       continue;

@@ -1,6 +1,7 @@
 """The command-line tool where it moves data: batches, imports, dumps, schemas, plans, connections, backups."""
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -178,6 +179,10 @@ class ImportTest(DataTest):
                          [("id", "INTEGER"), ("amount", "REAL"), ("code", "TEXT"), ("empty", "TEXT")])
         self.assertEqual(self.rows("SELECT * FROM made")[0], {"id": 1, "amount": 2.0, "code": "007", "empty": ""})
         self.tool("import", path, "-t", "made", "--create", check=1)
+        self.assertIn("--create", self.tool("import", path, "-t", "not_made", "--create", "--validate", check=2)
+                      .stderr.decode())
+        self.assertEqual(self.rows("SELECT name FROM sqlite_schema WHERE name LIKE '%made' ORDER BY name"),
+                         [{"name": "made"}])
 
     def test_conflicts_fail_are_skipped_or_update(self):
         self.load("id,name,price\n1,a,1\n2,b,2\n")
@@ -221,6 +226,73 @@ class ImportTest(DataTest):
         self.assertRegex(self.tool("import", path, "-t", "heap", "--request-id", "auto", check=0).stderr.decode(),
                          r"^request id [0-9a-f-]{36}\n")
 
+    def test_a_request_id_holds_for_the_table_that_create_makes_too(self):
+        path = self.file("new.csv", "id,name\n1,a\n2,b\n")
+        for _ in range(2):
+            self.tool("import", path, "-t", "made", "--create", "--request-id", "5b0e4c1e-0000-4000-8000-00000000000a",
+                      check=0)
+        self.assertEqual(self.count("made"), 2)
+
+    def test_a_file_whose_lines_end_with_cr_is_refused(self):
+        for content in ('"id","name"\r"1","a"\r"2","b"\r', "id,name\r1,a\r2,b\r"):
+            done = self.load(content, check=1)
+            self.assertIn("a.csv: line 1: a CR without its LF at field 2: if the file's lines end with CR alone",
+                          done.stderr.decode())
+        done = self.load('id,name\n"1","a"\r"2","b"\r', check=1)
+        self.assertIn("a.csv: line 2: a CR without its LF at field 2", done.stderr.decode())
+        self.assertEqual(self.count("t"), 0)
+
+    def test_no_message_is_larger_than_the_server_takes(self):
+        self.server = self.start("--limits-request-bytes", "1MiB")
+        self.run_sql("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, price REAL, day DATE)")
+        large = "x" * 700_000
+        done = self.load(f"id,name\n1,{large}\n2,{large}\n3,{large}\n", "--batch-rows", "3")
+        self.assertEqual(json.loads(done.stdout)["chunks"], 3)
+        content = f"id,name\n4,a\n5,{large}{large}\n6,b\n"
+        done = self.load(content, check=1)
+        self.assertRegex(done.stderr.decode(), r"a.csv: line 3: the row takes 14\d+ bytes, and the server no request above "
+                                               r"1 MiB\nnothing was inserted\n")
+        self.assertEqual(self.count("t"), 3)
+        self.load(content, "--mode", "stop", check=1)
+        self.assertEqual([row["id"] for row in self.rows("SELECT id FROM t")], [1, 2, 3, 4])
+
+    def test_a_stray_quote_does_not_fill_the_memory(self):
+        with open(self.folder / "stray.csv", "w", encoding="utf-8") as stray:
+            stray.write('id,name\n1,"a\n')
+            for _ in range(160):
+                stray.write("2,b\n" * (1 << 18))
+        command = [str(harness.BIN / "sluice"), "--server", self.server.address, "import",
+                   str(self.folder / "stray.csv"), "-t", "t"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env=harness.clean_environment()) as tool:
+            told = tool.stderr.read().decode()
+            _, status, usage = os.wait4(tool.pid, 0)
+            tool.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(tool.returncode, 1)
+        self.assertIn("line 2: the record that begins here takes more than 16 MiB", told)
+        if not harness.SANITIZED:
+            self.assertLess(usage.ru_maxrss, 128 << 10)
+
+    def test_without_a_terminal_progress_is_a_line_now_and_then(self):
+        fifo = self.folder / "long.csv"
+        os.mkfifo(fifo)
+        tool = harness.Process([str(harness.BIN / "sluice"), "--server", self.server.address, "import", str(fifo), "-t",
+                                "t"], self.folder, "tool")
+        self.addCleanup(tool.kill)
+        ids = itertools.count()
+        with open(fifo, "w", encoding="utf-8") as long:
+            long.write("id\n")
+
+            def told():
+                long.writelines(f"{next(ids)}\n" for _ in range(5000))
+                long.flush()
+                return "rows/s" in tool.errors()
+
+            harness.wait_for(told, 30 * harness.PATIENCE, "a line of progress")
+        self.assertEqual(tool.process.wait(10 * harness.PATIENCE), 0, tool.errors())
+        self.assertRegex(tool.errors(), r"^[\d.]+ [kM] rows, [\d.]+ [kM] rows/s\n")
+        self.assertEqual(self.count("t"), next(ids))
+
     def test_what_cannot_be_loaded_is_told(self):
         self.tool("import", self.folder / "nothing.csv", "-t", "t", check=2)
         self.tool("import", self.file("b.csv", "id\n1\n"), "-t", "nowhere", check=1)
@@ -244,6 +316,21 @@ class ImportTest(DataTest):
                          [{"n": rows, "s": sum(range(rows)) / 4}])
         if not harness.SANITIZED:
             self.assertLess(usage.ru_maxrss, 64 << 10)
+
+    def test_ctrl_c_leaves_the_chunks_of_other_modes(self):
+        fifo = self.folder / "slow.csv"
+        os.mkfifo(fifo)
+        tool = harness.Process([str(harness.BIN / "sluice"), "--server", self.server.address, "import", str(fifo), "-t",
+                                "t", "--batch-rows", "1", "--mode", "stop"], self.folder, "tool")
+        self.addCleanup(tool.kill)
+        with open(fifo, "w", encoding="utf-8") as slow:
+            slow.write("id\n1\n2\n")
+            slow.flush()
+            harness.wait_for(lambda: self.count("t") == 2, harness.PATIENCE, "both chunks")
+            tool.process.send_signal(signal.SIGINT)
+            self.assertEqual(tool.process.wait(5 * harness.PATIENCE), 5, tool.errors())
+        self.assertIn("chunks that were inserted before it stay", tool.errors())
+        self.assertEqual(self.count("t"), 2)
 
     def test_ctrl_c_rolls_back(self):
         fifo = self.folder / "slow.csv"
@@ -286,9 +373,53 @@ class DumpTest(DataTest):
         self.assertIn("at: line 3 of e.sql", done.stderr.decode())
         done = self.tool("import", self.file("f.sql", "INSERT INTO t VALUES (7);\nSELECT 'x"), check=1)
         self.assertIn("f.sql: line 2: the string that begins here has no end", done.stderr.decode())
+        self.assertIn("what is above the failure is done", done.stderr.decode())
         self.assertEqual(self.count("t"), 1)
         done = self.tool("import", self.file("g.sql", "BEGIN;\nROLLBACK; -- due to errors\n"), check=0)
         self.assertIn("did not finish it", done.stderr.decode())
+
+
+    def test_what_cannot_hold_for_a_whole_dump_is_refused(self):
+        self.run_sql("CREATE TABLE ma (a)", "INSERT INTO ma VALUES (1), (2), (3)")
+        dump = self.file("m.sql", "DELETE FROM ma;\n")
+        for option in (("--max-affected", "1"), ("--validate",)):
+            done = self.tool("import", dump, *option, check=2)
+            self.assertIn("sluice batch FILE", done.stderr.decode())
+            self.assertEqual(self.count("ma"), 3)
+        self.tool("batch", dump, "--max-affected", "1", check=1)
+        self.assertEqual(self.count("ma"), 3)
+
+    def test_an_insert_of_any_size_is_loaded_in_parts(self):
+        self.server = self.start("--limits-request-bytes", "1MiB")
+        rows = ",\n".join(f"({i}, '{'x' * 1000}')" for i in range(5000))
+        dump = self.file("many.sql", f"CREATE TABLE t (id INTEGER PRIMARY KEY, a);\nINSERT INTO t VALUES {rows};\n"
+                                     "INSERT INTO t VALUES (5000, 'y');\n")
+        told = json.loads(self.tool("import", dump, "--batch-rows", "500", check=0).stdout)
+        self.assertEqual((told["rows"], told["chunks"]), (5001, 11))
+        self.assertEqual(self.rows("SELECT sum(id) AS ids, sum(length(a)) AS size FROM t"),
+                         [{"ids": 5000 * 5001 // 2, "size": 5_000_001}])
+
+    def test_what_fits_into_no_message_is_told_with_its_line(self):
+        self.server = self.start("--limits-request-bytes", "1MiB")
+        large = "x" * (2 << 20)
+        dump = self.file("l.sql", "CREATE TABLE t (a);\nINSERT INTO t VALUES ('a');\n"
+                                  f"INSERT INTO t VALUES ('b'), ('{large}');\nINSERT INTO t VALUES ('c');\n"
+                                  f"UPDATE t SET a = '{large}';\nINSERT INTO t VALUES ('d');\n")
+        told = self.tool("import", dump, check=1).stderr.decode()
+        self.assertRegex(told, r"^error: the row takes 20\d+ bytes, and the server no request above 1 MiB\n"
+                               r"at: line 3 of l.sql\n")
+        self.assertIn("executed: no\n", told)
+        self.assertEqual(self.count("t"), 0)
+        self.run_sql("DROP TABLE t")
+        told = self.tool("import", dump, "--mode", "continue", check=1).stderr.decode()
+        self.assertRegex(told, r"error: the statement takes 20\d+ bytes, .*\nat: line 5 of l.sql\n")
+        self.assertEqual(self.rows("SELECT a FROM t"), [{"a": name} for name in "abcd"])
+
+    def test_rowids_that_a_dump_names_are_kept(self):
+        dump = self.file("r.sql", "CREATE TABLE t (a);\nINSERT INTO t(rowid,a) VALUES(7,'x');\n"
+                                  "INSERT INTO t(_rowid_,a) VALUES(9,'y');\n")
+        self.tool("import", dump, check=0)
+        self.assertEqual(self.rows("SELECT rowid AS id, a FROM t"), [{"id": 7, "a": "x"}, {"id": 9, "a": "y"}])
 
 
 class SchemaTest(DataTest):
@@ -319,6 +450,13 @@ class SchemaTest(DataTest):
         self.assertEqual(table["columns"][1]["default_expression"], "'x'")
         self.assertIn("column,type", self.tool("-o", "csv", "schema", "describe", "book", check=0).stdout.decode())
         self.assertIn("author", self.tool("schema", "describe", "authr", check=1).stderr.decode())
+
+    def test_the_rarer_parts_of_keys_and_indexes_are_shown(self):
+        self.run_sql("CREATE TABLE part (a INTEGER REFERENCES author DEFERRABLE INITIALLY DEFERRED, b TEXT)",
+                     "CREATE UNIQUE INDEX some ON part (lower(b), a DESC) WHERE a > 7")
+        page = self.tool("-o", "table", "schema", "describe", "part", check=0).stdout.decode()
+        self.assertIn("(a) → author (id) deferred\n", page)
+        self.assertIn("some unique (lower(b), a desc) where a > 7\n", page)
 
     def test_statements_are_described_and_explained(self):
         described = json.loads(self.tool("describe", "SELECT id, title FROM book WHERE author = ?1", check=0).stdout)
@@ -400,6 +538,26 @@ class BackupTest(DataTest):
         self.tool("backup", self.folder / "other.db", check=3)
         self.assertEqual([path.name for path in self.folder.glob("*.partial")], [])
         self.assertFalse((self.folder / "other.db").exists())
+
+    def test_a_copy_goes_to_an_ordinary_file_only(self):
+        os.mkfifo(self.folder / "pipe")
+        os.symlink(self.folder / "nothing", self.folder / "dangling")
+        for name, words in (("-", "standard output"), (self.folder, "is a folder"), (f"{self.folder}/", "is a folder"),
+                            (self.folder / "pipe", "no ordinary file"), (self.folder / "dangling", "a link to nothing")):
+            done = self.tool("backup", name, "--force", check=2)
+            self.assertIn(words, done.stderr.decode())
+        self.assertIn("there already", self.tool("backup", self.folder / "dangling", check=2).stderr.decode())
+        self.assertEqual(list(self.folder.glob("*.partial")), [])
+
+    def test_force_writes_through_a_link(self):
+        (self.folder / "elsewhere").mkdir()
+        target = self.folder / "elsewhere/real.db"
+        target.write_text("mine")
+        os.symlink("elsewhere/real.db", self.copy)
+        self.tool("backup", self.copy, check=2)
+        self.tool("backup", self.copy, "--force", check=0)
+        self.assertTrue(self.copy.is_symlink())
+        self.assertTrue(target.read_bytes().startswith(b"SQLite format 3"))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,33 @@ TEST(RowBuffer, WritesTheWireFormOfRows) {
   EXPECT_TRUE(request.rows(1).values(5).has_bytes_value());
 }
 
+TEST(RowBuffer, RowsMoveOneByOne) {
+  RowBuffer rows;
+  const std::string texts[] = {"", std::string(300, 'x'), std::string(70'000, 'y'), "end"};
+  for (const std::string& text : texts) rows.AddRow(1, text);
+  const size_t bytes = rows.ByteSize();
+  RowBuffer moved;
+  rows.MoveFirstRow(&moved);
+  rows.MoveFirstRow(&moved);
+  EXPECT_EQ(moved.RowCount(), 2u);
+  EXPECT_EQ(rows.RowCount(), 2u);
+  EXPECT_EQ(rows.ByteSize() + moved.ByteSize(), bytes);
+  moved.Append(&rows);
+  EXPECT_TRUE(rows.Empty());
+  EXPECT_EQ(rows.ByteSize(), 0u);
+  rows.AddRow(2, "again");
+  moved.MoveFirstRow(&rows);
+  v1::BulkInsertRequest left;
+  ASSERT_TRUE(left.ParseFromString(moved.Take()));
+  ASSERT_EQ(left.rows_size(), 3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(left.rows(i).values(1).string_value(), texts[i + 1]);
+  v1::BulkInsertRequest taken;
+  ASSERT_TRUE(taken.ParseFromString(rows.Take()));
+  ASSERT_EQ(taken.rows_size(), 2);
+  EXPECT_EQ(taken.rows(0).values(1).string_value(), "again");
+  EXPECT_EQ(taken.rows(1).values(1).string_value(), "");
+}
+
 TEST(BulkInserter, TheFirstMessageHasTheHeaderAndEachWriteIsAChunk) {
   Sent sent;
   BulkInserter inserter(std::make_unique<ListSink>(sent), Header());

@@ -3,7 +3,11 @@
 #include <cstdio>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
+
+#include <sys/stat.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,7 +54,7 @@ TEST(Csv, RecordsAreLinesAndFieldsLieBetweenCommas) {
   EXPECT_THAT(Read(" a , b "), ElementsAre(ElementsAre(" a ", " b ")));
   EXPECT_THAT(Read("a\n\nb\n"), ElementsAre(ElementsAre("a"), ElementsAre(""), ElementsAre("b")));
   EXPECT_THAT(Read(""), IsEmpty());
-  EXPECT_THAT(Read("a\rb,c\n"), ElementsAre(ElementsAre("a\rb", "c")));
+  EXPECT_THAT(Read("x\na\rb,c\n"), ElementsAre(ElementsAre("x"), ElementsAre("a\rb", "c")));
 }
 
 TEST(Csv, QuotedFieldsHoldAnything) {
@@ -77,6 +81,35 @@ TEST(Csv, BrokenFilesAreToldWithTheLine) {
   EXPECT_THAT(Read("abcdefghijkl,é😀\n"), ElementsAre(ElementsAre("abcdefghijkl", "é😀")));
 }
 
+// A lone CR is never taken for a line's end, and nothing behind it is skipped.
+TEST(Csv, AFileWhoseLinesEndWithCrIsRefused) {
+  EXPECT_THAT(Read("\"a\",\"b\"\r\"1\",\"2\"\r"),
+              ElementsAre(ElementsAre(HasSubstr("line 1: a CR without its LF at field 2"))));
+  EXPECT_THAT(Read("a,b\n\"1\",\"2\"\r\"3\",\"4\"\r").back(),
+              ElementsAre(HasSubstr("line 2: a CR without its LF at field 2")));
+  EXPECT_THAT(Read("a,b\r1,2\r"),
+              ElementsAre(ElementsAre(HasSubstr("line 1: a CR without its LF at field 2"))));
+  EXPECT_THAT(Read("\"a\"\r"), ElementsAre(ElementsAre("\"a\"")));
+  EXPECT_THAT(Read("\"a\"\r\n\"b\"\r\n"), ElementsAre(ElementsAre("\"a\""), ElementsAre("\"b\"")));
+}
+
+TEST(Csv, ARecordHasABound) {
+  const auto last = [](std::string text) {
+    Input input(std::move(text));
+    CsvReader reader(&input, ',', 100);
+    auto read = reader.Next();
+    while (read.ok() && *read) read = reader.Next();
+    return std::string(read.status().message());
+  };
+  EXPECT_EQ(last("a\n" + std::string(99, 'x') + "\n"), "");
+  EXPECT_THAT(last("a\n" + std::string(100, 'x') + "\n"),
+              HasSubstr("line 2: the record that begins here takes more than 100 bytes"));
+  std::string stray = "a\nb\n\"c\n";
+  for (int i = 0; i < 100; ++i) stray += "d\n";
+  stray += '"';
+  EXPECT_THAT(last(stray), HasSubstr("line 3: the record that begins here"));
+}
+
 TEST(Csv, LinesAreCountedThroughQuotedLineEnds) {
   Input input("a\n\"b\n\nc\"\nd\n");
   CsvReader reader(&input, ',');
@@ -101,6 +134,27 @@ TEST(Csv, AFileIsReadPieceByPiece) {
   EXPECT_EQ(input->Size(), static_cast<int64_t>(text.size()));
   EXPECT_EQ(ReadFrom(*std::move(input)), expected);
   std::remove(path.c_str());
+}
+
+// Reading from a pipe in small pieces must not look at a long record once for each of them.
+TEST(Csv, APipeIsReadInGrowingPieces) {
+  constexpr size_t kBytes = 8 << 20;
+  const std::string path = testing::TempDir() + "/pieces.fifo";
+  std::remove(path.c_str());
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  std::thread writer([&path] {
+    std::ofstream out(path, std::ios::binary);
+    const std::string piece(1 << 10, 'x');
+    for (size_t i = 0; i < kBytes; i += piece.size()) out.write(piece.data(), 1 << 10).flush();
+  });
+  auto input = Input::Open(path, {});
+  int pieces = 0;
+  while (input.ok() && input->More()) ++pieces;
+  writer.join();
+  std::remove(path.c_str());
+  ASSERT_TRUE(input.ok());
+  EXPECT_EQ(input->View().size(), kBytes);
+  EXPECT_LT(pieces, 50);
 }
 
 TEST(Csv, ByteOrderMarksAreSkippedOrNamed) {

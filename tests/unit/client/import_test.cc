@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "client/cli/json_rows.h"
+#include "client/cli/request_id.h"
 #include "client/cli/row_source.h"
 
 namespace sluice::cli {
@@ -94,6 +95,16 @@ TEST(LineIndex, KnowsTheLineOfEachRow) {
   EXPECT_EQ(lines.LineOf(6), 11);
 }
 
+TEST(LineIndex, RowsOfOneLineTakeNoRoom) {
+  LineIndex lines;
+  for (int64_t row = 0; row < 3000; ++row) lines.Add(row, 7 + row / 1000);
+  EXPECT_EQ(lines.LineOf(0), 7);
+  EXPECT_EQ(lines.LineOf(999), 7);
+  EXPECT_EQ(lines.LineOf(1000), 8);
+  EXPECT_EQ(lines.LineOf(2999), 9);
+  EXPECT_LE(lines.RunCount(), 5u);
+}
+
 // Reads all of a source; the last entry is an error, if there is one.
 std::vector<std::string> ReadAll(RowSource& source) {
   std::vector<std::string> lines;
@@ -163,6 +174,65 @@ TEST(JsonRows, ValuesAreWhatTheySay) {
   for (const char* line : {"", "1", "[1", "{}", "[1] 2", "[18446744073709551615]"}) {
     EXPECT_FALSE(ParseJsonRow(line, &names, &values).ok()) << line;
   }
+}
+
+TEST(JsonRows, AnIntegerThatDoesNotFitIsRefusedInsteadOfRounded) {
+  std::vector<std::string> names;
+  std::vector<v1::Value> values;
+  for (const char* line :
+       {"[18446744073709551616]", "[-9223372036854775809]",
+        "{\"a\": 1, \"b\":123456789012345678901234567890}", "[[18446744073709551616]]"}) {
+    EXPECT_THAT(std::string(ParseJsonRow(line, &names, &values).message()),
+                HasSubstr("is beyond 64 bits; write it as a string"))
+        << line;
+  }
+  ASSERT_TRUE(ParseJsonRow(
+                  "[-9223372036854775808, 18446744073709551616.0, 1e30, "
+                  "\"18446744073709551616\", \"\\\"99999999999999999999\", [18446744073709551615]]",
+                  &names, &values)
+                  .ok());
+  EXPECT_EQ(values[0].int64_value(), INT64_MIN);
+  EXPECT_EQ(values[1].double_value(), 18446744073709551616.0);
+  EXPECT_EQ(values[2].double_value(), 1e30);
+  EXPECT_EQ(values[5].json_value(), "[18446744073709551615]");
+}
+
+TEST(JsonRows, DepthAndLengthHaveABound) {
+  const auto nested = [](size_t depth) {
+    return std::string(depth, '[') + std::string(depth, ']');
+  };
+  std::vector<std::string> names;
+  std::vector<v1::Value> values;
+  EXPECT_TRUE(ParseJsonRow(nested(kMaxJsonDepth), &names, &values).ok());
+  Input deep("[1]\n" + nested(1'000'000) + "\n");
+  EXPECT_THAT(ReadAll(*MakeNdjsonSource(&deep, {})).back(),
+              HasSubstr("line 2: arrays and objects"));
+  Input brackets("[\"" + std::string(1000, '[') + "\"]\n");
+  EXPECT_EQ(ReadAll(*MakeNdjsonSource(&brackets, {})).size(), 1u);
+  Input wide("[1]\n[\"" + std::string(100, 'x') + "\"]\n");
+  EXPECT_THAT(ReadAll(*MakeNdjsonSource(&wide, {}, 100)).back(),
+              HasSubstr("line 2: it takes more than 100 bytes"));
+}
+
+TEST(Progress, TellsHowMuchIsLeftWhereTheWholeIsKnown) {
+  EXPECT_EQ(ProgressText("rows", absl::Seconds(10), 50'000, 100, std::nullopt),
+            "50.0 k rows, 5000 rows/s");
+  EXPECT_EQ(ProgressText("rows", absl::Seconds(10), 50'000, 100, 400),
+            "50.0 k rows, 5000 rows/s, 25 %, 30s left");
+  EXPECT_EQ(ProgressText("rows", absl::Seconds(10), 50'000, 0, 400),
+            "50.0 k rows, 5000 rows/s, 0 %");
+  EXPECT_EQ(ProgressText("B", absl::Seconds(1), 700, 700, 400), "700 B, 700 B/s, 100 %, 0 left");
+}
+
+TEST(RequestIds, APartHasAnIdOfItsOwnThatIsAlwaysTheSame) {
+  const std::string id = "5b0e4c1e-0000-4000-8000-00000000000a";
+  const std::string part = PartRequestId(id, "the table");
+  EXPECT_TRUE(IsUuid(part)) << part;
+  EXPECT_EQ(part[14], '8');
+  EXPECT_NE(part, id);
+  EXPECT_EQ(part, PartRequestId("5B0E4C1E-0000-4000-8000-00000000000A", "the table"));
+  EXPECT_NE(part, PartRequestId("5b0e4c1e-0000-4000-8000-00000000000b", "the table"));
+  EXPECT_NE(part, PartRequestId(id, "another"));
 }
 
 }  // namespace

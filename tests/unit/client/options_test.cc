@@ -209,6 +209,9 @@ TEST(CliOptions, AnImportThatMakesNoSenseIsExplained) {
   explained({"import", "a.csv", "-t", "t", "--columns", "a,,b"}, "--columns");
   explained({"import", "a.csv", "-t", "t", "--create", "--no-header"}, "--create");
   explained({"import", "a.csv", "-t", "t", "--key", "a"}, "--on-conflict update");
+  explained({"import", "a.csv", "-t", "t", "--create", "--validate"}, "--create");
+  explained({"import", "a.sql", "--max-affected", "1"}, "--max-affected");
+  explained({"import", "a.sql", "--validate"}, "sluice batch FILE");
 }
 
 TEST(CliOptions, CommandsAboutConnectionsSchemasAndPlansAreThere) {

@@ -150,7 +150,13 @@ TEST(ExitCodes, TellWhatAScriptMayDoNext) {
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kUnavailable, Executed::kUnknown), false), kExitUnknown);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kUnavailable, Executed::kUnknown), true), kExitUnavailable);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kAborted, Executed::kRolledBack), false), kExitUnavailable);
-  EXPECT_EQ(ExitCodeOf(Make(StatusCode::kUnknown, Executed::kUnknown), false), kExitUnknown);
+  for (const StatusCode code :
+       {StatusCode::kUnknown, StatusCode::kInternal, StatusCode::kResourceExhausted,
+        StatusCode::kAborted, StatusCode::kDataLoss, StatusCode::kUnavailable}) {
+    EXPECT_EQ(ExitCodeOf(Make(code, Executed::kUnknown), false), kExitUnknown) << code;
+    EXPECT_NE(ExitCodeOf(Make(code, Executed::kUnknown), true), kExitUnknown) << code;
+  }
+  EXPECT_EQ(ExitCodeOf(Make(StatusCode::kInternal, Executed::kNo), false), kExitFailed);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kDeadlineExceeded, Executed::kUnknown), false), kExitEnded);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kCancelled, Executed::kNo), false), kExitEnded);
   EXPECT_EQ(ExitCodeOf(Make(StatusCode::kPermissionDenied, Executed::kNo), false), kExitPermission);

@@ -101,6 +101,9 @@ TEST(SqlInsert, LeavesEverythingElseToTheDatabase) {
                                 "INSERT INTO sqlite_sequence VALUES ('t', 1)",
                                 "INSERT INTO t VALUES (1), (2 + 2)",
                                 "INSERT INTO t VALUES (replace('a','b','c'))",
+                                "INSERT INTO t(rowid,a) VALUES (1,2)",
+                                "INSERT INTO t(a,\"OID\") VALUES (1,2)",
+                                "INSERT INTO t(_rowid_) VALUES (1)",
                                 "INSERT INTO t AS u VALUES (1)",
                                 "SELECT 1",
                                 "INSERT INTO t VALUES ('a"}) {

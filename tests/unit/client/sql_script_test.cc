@@ -104,6 +104,24 @@ TEST(SqlScript, AFileIsReadStatementByStatement) {
   EXPECT_FALSE(reader.Next(&statement).value());
 }
 
+TEST(ScriptReader, AStatementHasABound) {
+  const auto last = [](const std::string& script) {
+    Input input(script);
+    ScriptReader reader(&input, 100);
+    ScriptStatement statement;
+    auto read = reader.Next(&statement);
+    while (read.ok() && *read) read = reader.Next(&statement);
+    return std::string(read.status().message());
+  };
+  std::string many;
+  for (int i = 0; i < 50; ++i) many += "SELECT 'short';\n";
+  EXPECT_EQ(last(many), "");
+  EXPECT_THAT(last("SELECT 1;\nSELECT '" + std::string(100, 'x') + "';"),
+              HasSubstr("line 2: the statement that begins here takes more than 100 bytes"));
+  EXPECT_THAT(last("SELECT 1;\n\nSELECT '\n" + many),
+              HasSubstr("line 3: the statement that begins here"));
+}
+
 TEST(SqlLexer, TakesTextApart) {
   SqlLexer lexer("a.b=-1.5e-3,x'00' .5 1e+2 0x1F $c");
   std::vector<std::string> texts;

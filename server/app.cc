@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,6 +133,14 @@ class App::Counters final : public services::CallCounters {
  private:
   const rpc::Calls& calls_;
 };
+
+void App::GiveStacks() {
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, db::kStackBytes);
+  pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
 
 App::App(const Settings& settings)
     : settings_(settings),

@@ -37,6 +37,9 @@ class App {
   App(const App&) = delete;
   App& operator=(const App&) = delete;
 
+  // Gives each thread from now on the stack that a statement may need. Before the first thread.
+  static void GiveStacks();
+
   // Opens the default database and serves. An error is one line for the terminal.
   absl::Status Start();
 

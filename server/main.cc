@@ -101,6 +101,7 @@ int main(int argc, char** argv) {
   // every call a microsecond, and would abort the server on a suspicion.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const sigset_t signals = BlockSignals();
+  sluice::App::GiveStacks();
   sluice::ConfigSources sources;
   bool print_config = false;
   CLI::App cli("Sluice: one gRPC door to your databases.", "sluiced");

@@ -18,6 +18,10 @@
 
 namespace sluice::db {
 
+// The stack of every thread on which a driver may compile a statement: SQLite descends into it.
+// Only what is used is taken from the machine.
+inline constexpr int64_t kStackBytes = 256 << 20;
+
 enum class EngineKind { kSqlite, kPostgresql };
 
 // Where a database is, and how the server treats it.

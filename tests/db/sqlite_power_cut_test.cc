@@ -35,6 +35,9 @@ constexpr uint64_t kMostOperations = 1500;
 using Random = std::mt19937_64;
 
 int Rounds() {
+#if defined(SLUICE_SANITIZED)
+  return 4;
+#endif
   const char* const nightly = std::getenv("SLUICE_NIGHTLY");
   return nightly != nullptr && std::string(nightly) == "1" ? 100 : 20;
 }

@@ -28,6 +28,24 @@ class RefusalTest(rpc.TestCase):
         self.rpc.query("UPDATE t SET b = 'two'")
         self.assertEqual(self.rpc.rows("SELECT b FROM t"), [("two",)])
 
+    def test_statements_that_would_overflow_a_stack_are_refused(self):
+        def chain(length):
+            return ("WITH a0 AS(SELECT 1 x)" + "".join(f",a{n} AS(SELECT*FROM a{n - 1})" for n in range(1, length)) +
+                    f"SELECT x FROM a{length - 1}")
+
+        self.assertEqual(self.rpc.rows(chain(1000), read_only=True), [(1,)])
+        for length in (1001, 30_000):
+            self.assert_refused(Code.PERMISSION_DENIED, "STATEMENT_REFUSED", chain(length))
+        self.assert_untouched()
+
+    def test_a_chain_of_views_is_followed_to_its_end(self):
+        self.rpc.query("CREATE VIEW v0 AS SELECT 1 AS x")
+        steps = [query_pb2.BatchStep(sql=f"CREATE VIEW v{n} AS SELECT * FROM v{n - 1}") for n in range(1, 1000)]
+        self.rpc.queries.ExecuteBatch(query_pb2.ExecuteBatchRequest(connection_id="default", steps=steps),
+                                      timeout=harness.CALL_SECONDS)
+        self.assertEqual(self.rpc.rows("SELECT x FROM v999"), [(1,)])
+        self.assert_untouched()
+
     def test_Fault44_transaction_control_as_sql_is_refused(self):
         verbs = ["BEGIN", "BEGIN DEFERRED", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE TRANSACTION", "COMMIT",
                  "COMMIT TRANSACTION", "END", "END TRANSACTION", "ROLLBACK", "ROLLBACK TRANSACTION", "SAVEPOINT s",

@@ -50,6 +50,28 @@ bool IsDeviceFault(int code) {
   }
 }
 
+// Counts `AS (`, `AS MATERIALIZED (` and `AS NOT MATERIALIZED (`, of which a text that is short
+// cannot have too many.
+absl::Status CheckTableExpressions(absl::string_view sql) {
+  constexpr size_t kShortest = sizeof("a AS(VALUES(1)),") - 1;
+  if (sql.size() < kMaxTableExpressions * kShortest) return absl::OkStatus();
+  db::Lexer lexer(sql, db::Dialect::kSqlite);
+  int count = 0;
+  bool begins = false;
+  for (db::Token token = lexer.Next(); token.kind != db::TokenKind::kEnd; token = lexer.Next()) {
+    if (token.kind == db::TokenKind::kSpace || token.kind == db::TokenKind::kComment) continue;
+    const bool modifier = begins && token.kind == db::TokenKind::kWord &&
+                          (absl::EqualsIgnoreCase(token.text, "NOT") ||
+                           absl::EqualsIgnoreCase(token.text, "MATERIALIZED"));
+    if (modifier) continue;
+    if (begins && token.kind == db::TokenKind::kOpen) ++count;
+    begins = token.kind == db::TokenKind::kWord && absl::EqualsIgnoreCase(token.text, "AS");
+  }
+  if (count <= kMaxTableExpressions) return absl::OkStatus();
+  return errors::StatementForbidden(
+      absl::StrCat("A statement may have ", kMaxTableExpressions, " common table expressions"), "");
+}
+
 // SQLite asks the authorizer about VACUUM only when it runs.
 absl::Status CheckVacuum(const db::StatementShape& shape, absl::string_view sql) {
   if (shape.keyword != "VACUUM") return absl::OkStatus();
@@ -119,9 +141,24 @@ absl::StatusOr<std::unique_ptr<Prepared>> Connection::Compile(absl::string_view 
   plan->shape = db::Inspect(prepared->sql, db::Dialect::kSqlite);
   TRY_STATUS(db::CheckAllowed(plan->shape, db::Dialect::kSqlite));
   TRY_STATUS(CheckVacuum(plan->shape, sql));
+  TRY_STATUS(CheckTableExpressions(sql));
+  TRY_STATUS(CheckView(plan->shape, sql));
   TRY_STATUS(CompileInto(*prepared, plan->shape));
   prepared->parameters = std::move(plan);
   return prepared;
+}
+
+absl::Status Connection::CheckView(const db::StatementShape& shape, absl::string_view sql) {
+  if (shape.keyword != "CREATE" || shape.second != "VIEW") return absl::OkStatus();
+  TRY(const int64_t views, Number("SELECT count(*) FROM sqlite_schema WHERE type = 'view'"));
+  if (views >= kMaxViews) {
+    return errors::StatementForbidden(
+        absl::StrCat("A database may have ", kMaxViews, " views, and this one has them"), "");
+  }
+  TRY(const int64_t bytes,
+      Number("SELECT total(length(CAST(sql AS BLOB))) FROM sqlite_schema WHERE type = 'view'"));
+  if (bytes + static_cast<int64_t>(sql.size()) <= kMaxViewBytes) return absl::OkStatus();
+  return errors::StatementForbidden("The definitions of all views together may have 2 MiB", "");
 }
 
 absl::Status Connection::CompileInto(Prepared& prepared, const db::StatementShape& shape) {

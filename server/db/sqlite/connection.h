@@ -158,6 +158,7 @@ class Connection {
   absl::Status Configure(const ConnectionOptions& options);
   absl::Status ConfigureLimits();
   absl::StatusOr<std::string> Pragma(const std::string& sql);
+  absl::Status CheckView(const db::StatementShape& shape, absl::string_view sql);
   absl::Status CompileInto(Prepared& prepared, const db::StatementShape& shape);
   void Describe(Prepared& prepared);
   void Start(Prepared& prepared, const Watch* watch);

@@ -21,6 +21,12 @@ inline constexpr int kMaxLikePatternBytes = 1000;
 inline constexpr int kMaxParameters = 32'766;
 inline constexpr int kMaxTriggerDepth = 10;
 
+// SQLite descends once per common table expression and per view that another one reads, ever more
+// slowly, and has no limit of its own for that. So these are ours; db::kStackBytes allows for them.
+inline constexpr int kMaxTableExpressions = 1000;  // in one statement
+inline constexpr int64_t kMaxViews = 2000;         // in one database
+inline constexpr int64_t kMaxViewBytes = 2 << 20;  // of their definitions together
+
 // The memory that all databases of the process may take together. Far more than they need; it is
 // there so that a statement runs out of memory before the process does.
 inline constexpr int64_t kMaxHeapBytes = int64_t{2} << 30;

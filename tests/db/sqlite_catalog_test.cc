@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -96,6 +98,69 @@ TEST_F(SqliteCatalog, ListsTablesInOrderAndHidesWhatIsNotTheCallers) {
   EXPECT_EQ(note.columns(0).name(), "body");
   EXPECT_EQ(note.sql(), "CREATE VIRTUAL TABLE note USING fts5(body)");
   EXPECT_FALSE(note.has_row_estimate());
+}
+
+// The tables behind virtual ones of every module, and those that only look so.
+TEST_F(SqliteCatalog, KindsAreThoseThatTheEngineTells) {
+  Outsider outsider(path_);
+  for (const char* const sql :
+       {"CREATE VIRTUAL TABLE Five USING fts5(body)",
+        "CREATE VIRTUAL TABLE IF NOT EXISTS main.\"less using\" USING FTS5(body, content='')",
+        "CREATE VIRTUAL TABLE four USING fts4(body)", "CREATE VIRTUAL TABLE three USING fts3(body)",
+        "CREATE VIRTUAL TABLE tree USING rtree(id, a, b)",
+        "CREATE VIRTUAL TABLE whole USING rtree_i32(id, a, b)",
+        "CREATE VIRTUAL TABLE terms USING fts5vocab(Five, row)", "CREATE TABLE five_else (x)",
+        "CREATE TABLE tree_data (x)",
+        "CREATE TABLE plain_key (x TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+        "CREATE TABLE plain (x)", "CREATE VIEW four_stats AS SELECT 1 AS a, 2 AS b"}) {
+    EXPECT_EQ(outsider.Run(sql), SQLITE_OK) << sql;
+  }
+  const std::string of_engine =
+      " FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow'"
+      " AND name NOT LIKE 'sqlite%'";
+  const auto list = List();
+  ASSERT_THAT(list, IsOk());
+  EXPECT_GT(outsider.Number("SELECT count(*) FROM pragma_table_list WHERE type = 'shadow'"), 20);
+  EXPECT_EQ(outsider.Number("SELECT count(*)" + of_engine), list->total);
+  for (const pb::TableSummary& table : list->tables) {
+    const char* const kind = table.kind() == pb::TABLE_KIND_VIEW      ? "view"
+                             : table.kind() == pb::TABLE_KIND_VIRTUAL ? "virtual"
+                                                                      : "table";
+    const auto shown = Show(table.name());
+    EXPECT_EQ(shown.columns_size(), table.column_count()) << table.name();
+    EXPECT_EQ(1, outsider.Number(absl::StrCat(
+                     "SELECT count(*)", of_engine, " AND name = '", table.name(), "' AND type = '",
+                     kind, "' AND wr = ", shown.without_rowid(), " AND strict = ", shown.strict(),
+                     " AND (type = 'virtual' OR ncol = ", table.column_count(), ")")))
+        << table.name();
+  }
+}
+
+// Asked for every kind at once, the engine looks into each view, and begins anew after each.
+TEST_F(SqliteCatalog, ManyViewsAreListedAndFoundInTime) {
+  constexpr int kViews = 40'000;
+  Outsider outsider(path_);
+  ASSERT_EQ(outsider.Run("CREATE VIEW z0 AS SELECT 1 AS z1; PRAGMA writable_schema = ON;"),
+            SQLITE_OK);
+  // Statement by statement it would take minutes.
+  ASSERT_EQ(
+      outsider.Run(absl::StrCat(
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ", kViews - 1,
+          ") INSERT INTO sqlite_schema SELECT 'view', 'z' || i, 'z' || i, 0,"
+          " printf('CREATE VIEW z%d AS SELECT 1 AS z%d', i, i + 1) FROM n;"
+          "PRAGMA schema_version = 1000")),
+      SQLITE_OK);
+  const Call call(absl::Now() + absl::Seconds(20));
+  const auto list = executor_.Run(database_->catalog().ListTables(call.ctx(), {}));
+  ASSERT_THAT(list, IsOk());
+  EXPECT_EQ(list->total, kViews);
+  ASSERT_EQ(list->tables.size(), 50U);
+  EXPECT_EQ(list->tables[1].name(), "z1");
+  EXPECT_EQ(list->tables[1].column_count(), 1);
+  const auto shown = executor_.Run(database_->catalog().DescribeTable(call.ctx(), "", "Z39999"));
+  ASSERT_THAT(shown, IsOk());
+  EXPECT_EQ(shown->columns(0).name(), "z40000");
+  EXPECT_THAT(executor_.Run(database_->catalog().ListSchemas(call.ctx())), IsOk());
 }
 
 TEST_F(SqliteCatalog, FiltersByPrefixInAnyCaseByKindAndBySchema) {
@@ -229,6 +294,29 @@ TEST_F(SqliteCatalog, ShowsKeysWithTheNamesOfTheirConstraints) {
   }
 }
 
+TEST_F(SqliteCatalog, TheNameOfAnotherConstraintIsNoKeys) {
+  Make(
+      {"CREATE TABLE k1 (a INT CONSTRAINT nn NOT NULL, b INT UNIQUE,"
+       " c INT CONSTRAINT ck DEFAULT 5 UNIQUE, d TEXT CONSTRAINT co COLLATE NOCASE UNIQUE,"
+       " e INT CONSTRAINT one CONSTRAINT two UNIQUE, f INT CONSTRAINT ch CHECK (f > 0) UNIQUE,"
+       " CONSTRAINT tc CHECK (a > 0) UNIQUE (a, b))",
+       "CREATE TABLE k2 (a INT CONSTRAINT fk1 REFERENCES k1 (b), b TEXT PRIMARY KEY)",
+       "CREATE TABLE k3 (a INT CONSTRAINT nn NOT NULL CONSTRAINT pk PRIMARY KEY CONSTRAINT late,"
+       " b INT UNIQUE)"});
+  std::vector<std::string> keys;
+  const auto k1 = Show("k1");
+  for (const pb::TableKey& key : k1.unique_keys()) {
+    keys.push_back(absl::StrCat(key.name(), " ", key.columns(0)));
+  }
+  EXPECT_THAT(keys, ElementsAre(" b", " c", " d", "two e", " f", " a"));
+  EXPECT_EQ(Show("k2").primary_key().name(), "");
+  EXPECT_THAT(Show("k2").primary_key().columns(), ElementsAre("b"));
+  const auto k3 = Show("k3");
+  EXPECT_EQ(k3.primary_key().name(), "pk");
+  ASSERT_EQ(k3.unique_keys_size(), 1);
+  EXPECT_EQ(k3.unique_keys(0).name(), "");
+}
+
 TEST_F(SqliteCatalog, ShowsForeignKeysInTheirOrderAndWhatTheyReferTo) {
   Make({"CREATE TABLE hall (Name TEXT, floor INT, PRIMARY KEY (floor, Name))",
         "CREATE TABLE show (id INTEGER PRIMARY KEY,\n"
@@ -313,6 +401,7 @@ TEST_F(SqliteCatalog, ShowsViewsAndTriggers) {
 TEST_F(SqliteCatalog, AViewWhoseTableIsGoneIsListedAndShownWithoutColumns) {
   Make({"CREATE TABLE t (x)", "CREATE VIEW v AS SELECT x FROM t", "DROP TABLE t"});
   EXPECT_THAT(Names(), ElementsAre("v"));
+  EXPECT_EQ(List()->tables[0].column_count(), 0);
   const auto view = Show("v");
   EXPECT_EQ(view.columns_size(), 0);
   EXPECT_EQ(view.sql(), "CREATE VIEW v AS SELECT x FROM t");

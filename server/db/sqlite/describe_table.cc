@@ -64,8 +64,8 @@ void AddPrimaryKey(const WrittenTable& written, pb::DescribeTableResponse& messa
 }
 
 // An INTEGER PRIMARY KEY is another name for the rowid: it has no index and is never NULL.
-void MarkAutomatic(const TableEntry& entry, pb::DescribeTableResponse& message) {
-  if (entry.without_rowid || message.primary_key().columns_size() != 1) return;
+void MarkAutomatic(const WrittenTable& written, pb::DescribeTableResponse& message) {
+  if (written.without_rowid || message.primary_key().columns_size() != 1) return;
   const bool indexed = std::any_of(message.indexes().begin(), message.indexes().end(),
                                    [](const pb::Index& index) { return index.primary(); });
   if (indexed) return;
@@ -85,26 +85,23 @@ absl::StatusOr<pb::DescribeTableResponse> SchemaReader::Describe(absl::string_vi
   message.set_schema(std::string(kSchema));
   message.set_name(Shown(entry.name));
   message.set_kind(entry.kind);
-  message.set_without_rowid(entry.without_rowid);
-  message.set_strict(entry.strict);
-  TRY(const std::string sql,
-      SqlOf(entry.kind == pb::TABLE_KIND_VIEW ? "view" : "table", entry.name));
+  TRY(const std::string sql, SqlOf(entry));
   message.set_sql(Shown(sql));
   WrittenTable written;
   if (entry.kind == pb::TABLE_KIND_TABLE) written = ReadTable(sql);
+  message.set_without_rowid(written.without_rowid);
+  message.set_strict(written.strict);
 
   absl::Status columns = AddColumns(entry, written, message);
-  // A view whose tables are gone is a view all the same.
-  const bool broken = entry.kind == pb::TABLE_KIND_VIEW && errors::ReasonOf(columns) == "SQL_ERROR";
-  if (!columns.ok() && !broken) return columns;
+  if (!columns.ok() && !IsBroken(entry, columns)) return columns;
   AddPrimaryKey(written, message);
   if (entry.kind == pb::TABLE_KIND_TABLE) {
     TRY_STATUS(AddIndexes(entry, written, message));
     TRY_STATUS(AddForeignKeys(entry, written, message));
-    MarkAutomatic(entry, message);
+    MarkAutomatic(written, message);
   }
   TRY_STATUS(AddTriggers(entry, message));
-  TRY(const std::optional<int64_t> rows, RowEstimate(entry));
+  TRY(const std::optional<int64_t> rows, RowEstimate(entry, written));
   if (rows.has_value()) message.set_row_estimate(*rows);
   return message;
 }
@@ -278,6 +275,13 @@ absl::Status SchemaReader::AddTriggers(const TableEntry& entry, TableMessage& me
     trigger.set_event(Shown(written.event));
     trigger.set_sql(Shown(sql));
   }
+}
+
+absl::StatusOr<std::string> SchemaReader::SqlOf(const TableEntry& entry) {
+  TRY_STATUS(
+      question_.Ask(absl::StrCat("SELECT sql FROM sqlite_schema WHERE rowid = ", entry.row)));
+  TRY(const bool row, question_.Next());
+  return row ? question_.Text(0) : "";
 }
 
 absl::StatusOr<std::string> SchemaReader::SqlOf(absl::string_view type, absl::string_view name) {

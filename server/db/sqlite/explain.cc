@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 
-#include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/db/parameters.h"
@@ -17,6 +16,7 @@
 #include "server/db/sqlite/parameter_plan.h"
 #include "server/db/sqlite/plan.h"
 #include "server/db/sqlite/plan_names.h"
+#include "server/db/sqlite/plan_program.h"
 #include "server/db/sqlite/question.h"
 #include "server/db/sqlite/schema_copy.h"
 
@@ -53,6 +53,32 @@ absl::StatusOr<std::vector<PlanStep>> StepsOf(Connection& connection,
   }
 }
 
+// Values count for the plan, so they do for the program.
+absl::StatusOr<PlanProgram> ProgramOf(Connection& connection,
+                                      Watch& watch,
+                                      const db::Statement& statement,
+                                      bool with_values) {
+  TRY(const std::unique_ptr<Prepared> listing,
+      connection.Compile(absl::StrCat("EXPLAIN ", statement.sql())));
+  if (with_values) {
+    TRY_STATUS(connection.Bind(*listing, statement.params(), statement.named_params()));
+  }
+  PlanProgram program;
+  while (true) {
+    TRY(const Connection::Step step, connection.Advance(*listing, &watch));
+    if (step == Connection::Step::kDone) return program;
+    program.Add(InstructionOf(listing->stmt));
+  }
+}
+
+TablesByPage PagesOf(const std::vector<SchemaObject>& objects) {
+  TablesByPage pages;
+  for (const SchemaObject& object : objects) {
+    if (object.page > 0) pages.emplace(object.page, object.table);
+  }
+  return pages;
+}
+
 absl::StatusOr<std::vector<Statistic>> ReadStatistics(Connection& connection, Watch& watch) {
   Question question(connection, watch);
   std::vector<Statistic> statistics;
@@ -66,14 +92,6 @@ absl::StatusOr<std::vector<Statistic>> ReadStatistics(Connection& connection, Wa
     if (!row) return statistics;
     statistics.push_back({question.Text(0), question.Text(1), question.Text(2)});
   }
-}
-
-// The watch looks only while a statement runs, and compiling is none.
-absl::Status CheckEnded(Watch& watch) {
-  const bool late = Clock::System().Steady() >= watch.deadline;
-  if (late) watch.ended = Watch::Ended::kDeadline;
-  if (!late && !watch.stop.load(std::memory_order_relaxed)) return absl::OkStatus();
-  return errors::Cancelled(errors::Executed::kNo);
 }
 
 }  // namespace
@@ -109,8 +127,10 @@ absl::StatusOr<pb::ExplainResponse> ExplainStatement(Connection& connection,
     TRY(values, db::ResolveParameters(shape, statement.params(), statement.named_params(),
                                       db::Dialect::kSqlite));
   }
-  TRY(const std::vector<PlanStep> steps, StepsOf(connection, watch, statement, with_values));
+  TRY(std::vector<PlanStep> steps, StepsOf(connection, watch, statement, with_values));
+  TRY(const PlanProgram program, ProgramOf(connection, watch, statement, with_values));
   TRY(const std::vector<SchemaObject> objects, ReadObjects(connection, watch));
+  program.NameTables(PagesOf(objects), steps);
   TRY(const std::vector<Statistic> statistics, ReadStatistics(connection, watch));
   const PlanNames names(objects, statement.sql());
 

@@ -1,6 +1,7 @@
 #include "server/db/sqlite/index_advice.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -53,6 +54,12 @@ int SortsIn(const pb::PlanNode& plan) {
   return sorts;
 }
 
+int FullScansIn(const pb::PlanNode& plan) {
+  int scans = 0;
+  ForEachStep(plan, [&scans](const pb::PlanNode& node) { scans += node.full_scan() ? 1 : 0; });
+  return scans;
+}
+
 // A lookup that names neither index nor condition: the lowest or highest of all rows.
 bool IsExtreme(const pb::PlanNode& node) {
   return node.operation() == pb::PLAN_OPERATION_SEARCH && node.condition().empty() &&
@@ -65,11 +72,11 @@ class Advisor {
       : subject_(subject), copy_(watch), sorts_(SortsIn(subject.plan)) {}
 
   void Advise(std::vector<pb::PlanFinding>& findings) {
-    const absl::btree_set<std::string> tables = TablesToHelp();
+    const std::vector<std::string> tables = TablesToHelp();
     if (tables.empty() || !copy_.Load(subject_.objects, subject_.statistics)) return;
     Candidates tried;
     for (const std::string& table : tables) AddSingles(table, tried);
-    Candidates chosen = Try(std::move(tried), sorts_, /*terms=*/1);
+    Candidates chosen = TrySingles(tried);
     if (chosen.empty()) return;
     chosen = Widen(std::move(chosen));
     const std::optional<pb::PlanNode> plan = PlanWith(chosen);
@@ -79,12 +86,19 @@ class Advisor {
   }
 
  private:
-  absl::btree_set<std::string> TablesToHelp() const {
-    absl::btree_set<std::string> tables;
-    ForEachStep(subject_.plan, [&tables](const pb::PlanNode& node) {
+  // Those of slow steps; behind them, where there is a full scan, all others of the statement: it
+  // may be one of these that should come first. None if no step is slow.
+  std::vector<std::string> TablesToHelp() const {
+    absl::btree_set<std::string> slow;
+    absl::btree_set<std::string> others;
+    ForEachStep(subject_.plan, [&](const pb::PlanNode& node) {
       const bool helped = node.full_scan() || IsExtreme(node) || PartsOf(node.detail()).automatic;
-      if (helped && !node.table().empty()) tables.insert(node.table());
+      if (!node.table().empty()) (helped ? slow : others).insert(node.table());
     });
+    std::vector<std::string> tables(slow.begin(), slow.end());
+    if (FullScansIn(subject_.plan) == 0) return tables;
+    std::set_difference(others.begin(), others.end(), slow.begin(), slow.end(),
+                        std::back_inserter(tables));
     return tables;
   }
 
@@ -152,13 +166,46 @@ class Advisor {
       bool used = false;
       ForEachStep(plan, [&](const pb::PlanNode& node) {
         if (node.index() != candidate.name || absl::StartsWith(node.detail(), "USING ")) return;
-        const bool lookup =
-            ColumnsOf(node.condition()).size() >= terms || (terms == 1 && IsExtreme(node));
-        used = used || lookup || sorts_less;
+        used = used || LooksUp(node, terms) || sorts_less;
       });
       if (used) useful.push_back(candidate);
     }
     return useful;
+  }
+
+  static bool LooksUp(const pb::PlanNode& node, size_t terms) {
+    return ColumnsOf(node.condition()).size() >= terms || (terms == 1 && IsExtreme(node));
+  }
+
+  // Which of them the plan reads from one end to the other, for their order.
+  static Candidates Scanned(const Candidates& candidates, const pb::PlanNode& plan) {
+    Candidates scanned;
+    for (const Candidate& candidate : candidates) {
+      bool found = false;
+      ForEachStep(plan, [&](const pb::PlanNode& node) {
+        found = found || (node.full_scan() && node.index() == candidate.name);
+      });
+      if (found) scanned.push_back(candidate);
+    }
+    return scanned;
+  }
+
+  // An index that spares a sort may hide another that spares the scan, which is worth more.
+  Candidates TrySingles(const Candidates& tried) {
+    const std::optional<pb::PlanNode> plan = PlanWith(tried);
+    if (!plan.has_value() || copy_.ended()) return {};
+    Candidates chosen = Useful(tried, *plan, sorts_, /*terms=*/1);
+    const Candidates scanned = Scanned(chosen, *plan);
+    if (scanned.empty()) return chosen;
+    const auto is_scanned = [&scanned](const Candidate& each) {
+      return std::any_of(scanned.begin(), scanned.end(),
+                         [&each](const Candidate& one) { return one.name == each.name; });
+    };
+    Candidates rest;
+    std::remove_copy_if(tried.begin(), tried.end(), std::back_inserter(rest), is_scanned);
+    const std::optional<pb::PlanNode> other = PlanWith(rest);
+    if (!other.has_value() || FullScansIn(*other) >= FullScansIn(*plan)) return chosen;
+    return Useful(rest, *other, sorts_, /*terms=*/1);
   }
 
   Candidates Try(Candidates candidates, int sorts, size_t terms) {

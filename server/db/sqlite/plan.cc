@@ -139,8 +139,7 @@ class TreeMaker {
     node.set_covering(parts.covering);
     node.set_condition(Shown(parts.condition));
     if (parts.name.empty() && parts.index.empty()) return;
-    const bool made = made_.contains(absl::AsciiStrToLower(parts.name));
-    const SchemaObject* const table = made ? nullptr : names_.TableOf(parts.name, parts.index);
+    const SchemaObject* const table = TableOf(step, parts);
     if (table != nullptr) node.set_table(Shown(table->name));
     if (table == nullptr || (parts.name != table->name && !parts.name.empty())) {
       node.set_alias(Shown(parts.name));
@@ -151,6 +150,13 @@ class TreeMaker {
     }
     node.set_full_scan(parts.operation == pb::PLAN_OPERATION_SCAN && table != nullptr &&
                        !IsVirtual(*table) && !IsPartial(parts.index));
+  }
+
+  const SchemaObject* TableOf(const PlanStep& step, const StepParts& parts) const {
+    if (const SchemaObject* const table = names_.TableWith(parts.index)) return table;
+    if (step.table.has_value()) return names_.TableOf(parts.name, *step.table);
+    const bool made = made_.contains(absl::AsciiStrToLower(parts.name));
+    return made ? nullptr : names_.TableOf(parts.name);
   }
 
   static bool IsVirtual(const SchemaObject& table) {
@@ -186,6 +192,15 @@ PlanStep StepOf(sqlite3_stmt* stmt) {
   const auto* const detail = reinterpret_cast<const char*>(sqlite3_column_text(stmt, 3));
   if (detail != nullptr) step.detail = detail;
   return step;
+}
+
+Instruction InstructionOf(sqlite3_stmt* stmt) {
+  const auto* const opcode = reinterpret_cast<const char*>(sqlite3_column_text(stmt, 1));
+  return {.address = sqlite3_column_int(stmt, 0),
+          .opcode = opcode == nullptr ? "" : opcode,
+          .p1 = sqlite3_column_int(stmt, 2),
+          .p2 = sqlite3_column_int(stmt, 3),
+          .p3 = sqlite3_column_int(stmt, 4)};
 }
 
 StepParts PartsOf(absl::string_view detail) {

@@ -3,6 +3,7 @@
 #ifndef SLUICE_SERVER_DB_SQLITE_PLAN_H_
 #define SLUICE_SERVER_DB_SQLITE_PLAN_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,24 @@ struct PlanStep {
   int id = 0;
   int parent = 0;  // 0: none
   std::string detail;
+  // That it reads; empty if none of the file's, unset if that is not known.
+  std::optional<std::string> table = std::nullopt;
 };
 
 // The current row of the statement.
 PlanStep StepOf(sqlite3_stmt* stmt);
+
+// A row of EXPLAIN.
+struct Instruction {
+  int address = 0;
+  std::string opcode;
+  int p1 = 0;
+  int p2 = 0;
+  int p3 = 0;
+};
+
+// The current row of the statement.
+Instruction InstructionOf(sqlite3_stmt* stmt);
 
 // What one sentence says.
 struct StepParts {

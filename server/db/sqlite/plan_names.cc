@@ -46,12 +46,14 @@ std::string Lowered(absl::string_view name) {
 absl::StatusOr<std::vector<SchemaObject>> ReadObjects(Connection& connection, Watch& watch) {
   Question question(connection, watch);
   TRY_STATUS(
-      question.Ask("SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE type <> 'trigger'"));
+      question.Ask("SELECT type, name, tbl_name, sql, rootpage FROM sqlite_schema"
+                   " WHERE type <> 'trigger'"));
   std::vector<SchemaObject> objects;
   while (true) {
     TRY(const bool row, question.Next());
     if (!row) return objects;
-    objects.push_back({question.Text(0), question.Text(1), question.Text(2), question.Text(3)});
+    objects.push_back({question.Text(0), question.Text(1), question.Text(2), question.Text(3),
+                       question.Number(4)});
   }
 }
 
@@ -60,10 +62,13 @@ PlanNames::PlanNames(const std::vector<SchemaObject>& objects, absl::string_view
     auto& map = object.type == "index" ? indexes_ : relations_;
     map.emplace(Lowered(object.name), &object);
   }
-  Read(sql);
+  Objects views;
+  Read(sql, views);
+  for (size_t i = 0; i < views.size() && i < kMostViews; ++i) Read(views[i]->sql, views);
+  complete_ = views.size() <= kMostViews;
 }
 
-void PlanNames::Read(absl::string_view sql) {
+void PlanNames::Read(absl::string_view sql, Objects& views) {
   std::vector<Token> tokens;
   db::Lexer lexer(sql, db::Dialect::kSqlite);
   for (Token token = lexer.Next(); token.kind != TokenKind::kEnd; token = lexer.Next()) {
@@ -72,7 +77,6 @@ void PlanNames::Read(absl::string_view sql) {
     }
   }
   tokens.resize(tokens.size() + 2);  // so that a look ahead needs no care
-  std::vector<const SchemaObject*> views;
   for (size_t i = 0; i + 2 < tokens.size(); ++i) {
     if (!IsName(tokens[i])) continue;
     std::string word = Lowered(Unquoted(tokens[i].text));
@@ -83,7 +87,7 @@ void PlanNames::Read(absl::string_view sql) {
     const auto found = relations_.find(word);
     words_.insert(std::move(word));
     if (found == relations_.end()) continue;
-    if (found->second->type == "view" && read_.insert(found->second).second) {
+    if (found->second->type == "view" && seen_.insert(found->second).second) {
       views.push_back(found->second);
     }
     const size_t alias = absl::EqualsIgnoreCase(tokens[i + 1].text, "as") ? i + 2 : i + 1;
@@ -91,24 +95,43 @@ void PlanNames::Read(absl::string_view sql) {
       aliases_[Lowered(Unquoted(tokens[alias].text))].push_back(found->second);
     }
   }
-  for (const SchemaObject* const view : views) Read(view->sql);
 }
 
-const SchemaObject* PlanNames::TableOf(absl::string_view name, absl::string_view index) const {
-  if (const SchemaObject* const used = FindIndex(index)) {
-    const auto found = relations_.find(Lowered(used->table));
-    if (found != relations_.end()) return found->second;
-  }
-  const SchemaObject* relation = nullptr;
+const SchemaObject* PlanNames::TableWith(absl::string_view index) const {
+  const SchemaObject* const used = FindIndex(index);
+  if (used == nullptr) return nullptr;
+  const auto found = relations_.find(Lowered(used->table));
+  return found == relations_.end() ? nullptr : found->second;
+}
+
+PlanNames::Objects PlanNames::Called(absl::string_view name) const {
+  Objects called;
   if (const auto alias = aliases_.find(Lowered(name)); alias != aliases_.end()) {
-    relation = alias->second.front();
+    called = alias->second;
   }
-  // Nobody calls one table by another's name.
   if (const auto own = relations_.find(Lowered(absl::StripPrefix(name, "main.")));
       own != relations_.end()) {
-    relation = own->second;
+    called.push_back(own->second);
   }
-  return relation != nullptr && relation->type == "table" ? relation : nullptr;
+  return called;
+}
+
+const SchemaObject* PlanNames::TableOf(absl::string_view name) const {
+  const Objects called = Called(name);
+  if (!complete_ || called.empty() || called.front()->type != "table") return nullptr;
+  const bool one = std::all_of(called.begin(), called.end(), [&called](const SchemaObject* each) {
+    return each == called.front();
+  });
+  return one ? called.front() : nullptr;
+}
+
+const SchemaObject* PlanNames::TableOf(absl::string_view name, absl::string_view table) const {
+  const auto found = relations_.find(Lowered(table));
+  if (table.empty() || found == relations_.end()) return nullptr;
+  const Objects called = Called(name);
+  const bool fits = !complete_ || called.empty() ||
+                    std::find(called.begin(), called.end(), found->second) != called.end();
+  return fits ? found->second : nullptr;
 }
 
 const SchemaObject* PlanNames::FindIndex(absl::string_view name) const {

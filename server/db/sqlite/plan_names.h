@@ -3,6 +3,8 @@
 #ifndef SLUICE_SERVER_DB_SQLITE_PLAN_NAMES_H_
 #define SLUICE_SERVER_DB_SQLITE_PLAN_NAMES_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,7 @@ struct SchemaObject {
   std::string name;
   std::string table;  // of an index
   std::string sql;    // empty for an index of a constraint
+  int64_t page;       // where it begins; 0 for a view or a virtual table
 };
 
 // Everything but the triggers.
@@ -29,12 +32,19 @@ absl::StatusOr<std::vector<SchemaObject>> ReadObjects(Connection& connection, Wa
 // Borrows the objects.
 class PlanNames {
  public:
+  // How many views a statement is followed into.
+  static constexpr size_t kMostViews = 1000;
+
   // `sql`: the statement of the plan.
   PlanNames(const std::vector<SchemaObject>& objects, absl::string_view sql);
 
-  // The table that is called so; null for a view, a subquery, or a name that is not known. Of
-  // several, the one with the index, if one is named.
-  const SchemaObject* TableOf(absl::string_view name, absl::string_view index) const;
+  // The table with this index; null if there is no such index.
+  const SchemaObject* TableWith(absl::string_view index) const;
+  // The only table that can be called so; null for a view, a subquery, a name that several tables
+  // may have, or one that is not known.
+  const SchemaObject* TableOf(absl::string_view name) const;
+  // The same of a step that is known to read `table`; null if that cannot be called so.
+  const SchemaObject* TableOf(absl::string_view name, absl::string_view table) const;
 
   const SchemaObject* FindIndex(absl::string_view name) const;
   // Whether a table, view or index is called so.
@@ -47,12 +57,18 @@ class PlanNames {
   bool has_condition() const { return has_condition_; }
 
  private:
-  void Read(absl::string_view sql);
+  using Objects = std::vector<const SchemaObject*>;
+
+  // Adds the views that it names to those that are to be read.
+  void Read(absl::string_view sql, Objects& views);
+  // All that can be called so.
+  Objects Called(absl::string_view name) const;
 
   absl::flat_hash_map<std::string, const SchemaObject*> relations_;  // tables and views
   absl::flat_hash_map<std::string, const SchemaObject*> indexes_;
-  absl::flat_hash_map<std::string, std::vector<const SchemaObject*>> aliases_;
-  absl::flat_hash_set<const SchemaObject*> read_;  // views whose SQL was looked into
+  absl::flat_hash_map<std::string, Objects> aliases_;
+  absl::flat_hash_set<const SchemaObject*> seen_;  // views
+  bool complete_ = true;                           // there were no more views
   absl::flat_hash_set<std::string> words_;
   bool has_condition_ = false;
 };

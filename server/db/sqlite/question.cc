@@ -1,6 +1,7 @@
 #include "server/db/sqlite/question.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include <sqlite3.h>
 
@@ -8,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
+#include "server/base/clock.h"
+#include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/base/utf8.h"
 
@@ -61,6 +64,13 @@ std::string Question::Text(int column) const {
   const auto* const text = reinterpret_cast<const char*>(sqlite3_column_text(stmt_, column));
   if (text == nullptr) return "";
   return std::string(text, static_cast<size_t>(sqlite3_column_bytes(stmt_, column)));
+}
+
+absl::Status CheckEnded(Watch& watch) {
+  const bool late = Clock::System().Steady() >= watch.deadline;
+  if (late) watch.ended = Watch::Ended::kDeadline;
+  if (!late && !watch.stop.load(std::memory_order_relaxed)) return absl::OkStatus();
+  return errors::Cancelled(errors::Executed::kNo);
 }
 
 std::string Shown(std::string text) {

@@ -45,6 +45,9 @@ class Question {
   sqlite3_stmt* stmt_ = nullptr;
 };
 
+// For between two of them: the watch looks only while a statement runs, and compiling is none.
+absl::Status CheckEnded(Watch& watch);
+
 // `text` as a message may carry it: what is no UTF-8 could not be parsed in a reply.
 std::string Shown(std::string text);
 

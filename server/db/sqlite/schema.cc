@@ -1,10 +1,10 @@
 #include "server/db/sqlite/schema.h"
 
 #include <algorithm>
-#include <iterator>
 #include <tuple>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -21,20 +21,34 @@ namespace {
 
 namespace pb = db::pb;
 
-struct NamedKind {
+struct Module {
   absl::string_view name;
-  pb::TableKind kind;
+  std::vector<absl::string_view> parts;
 };
 
-constexpr NamedKind kKinds[] = {{"table", pb::TABLE_KIND_TABLE},
-                                {"view", pb::TABLE_KIND_VIEW},
-                                {"virtual", pb::TABLE_KIND_VIRTUAL}};
+// How the engine's modules call the tables in which a virtual table keeps its rows, behind its name
+// and `_`. To ask the engine whether a table is such a one is to have it look into every view.
+const std::vector<Module>& Modules() {
+  static const auto* const kModules =
+      new std::vector<Module>{{"fts3", {"content", "docsize", "segdir", "segments", "stat"}},
+                              {"fts4", {"content", "docsize", "segdir", "segments", "stat"}},
+                              {"fts5", {"config", "content", "data", "docsize", "idx"}},
+                              {"rtree", {"node", "parent", "rowid"}},
+                              {"rtree_i32", {"node", "parent", "rowid"}}};
+  return *kModules;
+}
 
-// Of what is on no list, such as the tables behind a virtual one: UNSPECIFIED.
-pb::TableKind KindOf(absl::string_view name) {
-  const auto found = std::find_if(std::begin(kKinds), std::end(kKinds),
-                                  [name](const NamedKind& each) { return each.name == name; });
-  return found == std::end(kKinds) ? pb::TABLE_KIND_UNSPECIFIED : found->kind;
+// The names, in lower case, of the tables behind a virtual one that this SQL made.
+void AddParts(absl::string_view name,
+              absl::string_view sql,
+              absl::flat_hash_set<std::string>& parts) {
+  const std::string used = ReadModule(sql);
+  for (const Module& module : Modules()) {
+    if (!absl::EqualsIgnoreCase(module.name, used)) continue;
+    for (const absl::string_view part : module.parts) {
+      parts.insert(absl::StrCat(absl::AsciiStrToLower(name), "_", part));
+    }
+  }
 }
 
 bool IsHidden(absl::string_view name) {
@@ -74,6 +88,10 @@ std::string NearestTable(absl::string_view name, const std::vector<TableEntry>& 
 
 }  // namespace
 
+bool IsBroken(const TableEntry& entry, const absl::Status& status) {
+  return entry.kind == pb::TABLE_KIND_VIEW && errors::ReasonOf(status) == "SQL_ERROR";
+}
+
 // A pragma goes by the schema that the connection has in memory. Reading the catalogue compares it
 // with the file, and reads it anew if it is another.
 absl::Status SchemaReader::Refresh() {
@@ -82,23 +100,36 @@ absl::Status SchemaReader::Refresh() {
 }
 
 absl::StatusOr<std::vector<TableEntry>> SchemaReader::Tables() {
-  TRY_STATUS(
-      question_.Ask("SELECT name, type, ncol, wr, strict FROM pragma_table_list"
-                    " WHERE schema = 'main' ORDER BY name"));
+  return TablesWhere("true");
+}
+
+absl::StatusOr<std::vector<TableEntry>> SchemaReader::TablesWhere(
+    absl::string_view condition, std::initializer_list<absl::string_view> texts) {
+  TRY_STATUS(question_.Ask(
+      absl::StrCat("SELECT name, type, rowid, CASE WHEN type = 'table' AND rootpage = 0 THEN sql"
+                   " END FROM sqlite_schema WHERE type IN ('table', 'view') AND (",
+                   condition, " OR type = 'table' AND rootpage = 0) ORDER BY name"),
+      texts));
   std::vector<TableEntry> tables;
+  absl::flat_hash_set<std::string> parts;
   while (true) {
     TRY(const bool row, question_.Next());
-    if (!row) return tables;
+    if (!row) break;
     TableEntry entry;
     entry.name = question_.Text(0);
-    entry.kind = KindOf(question_.Text(1));
-    entry.column_count = static_cast<int>(question_.Number(2));
-    entry.without_rowid = question_.Number(3) != 0;
-    entry.strict = question_.Number(4) != 0;
-    if (entry.kind != pb::TABLE_KIND_UNSPECIFIED && !IsHidden(entry.name)) {
-      tables.push_back(std::move(entry));
+    entry.kind = question_.Text(1) == "view" ? pb::TABLE_KIND_VIEW : pb::TABLE_KIND_TABLE;
+    entry.row = question_.Number(2);
+    if (!question_.IsNull(3)) {
+      entry.kind = pb::TABLE_KIND_VIRTUAL;
+      AddParts(entry.name, question_.Text(3), parts);
     }
+    if (!IsHidden(entry.name)) tables.push_back(std::move(entry));
   }
+  const auto behind = [&parts](const TableEntry& entry) {
+    return entry.kind == pb::TABLE_KIND_TABLE && parts.contains(absl::AsciiStrToLower(entry.name));
+  };
+  tables.erase(std::remove_if(tables.begin(), tables.end(), behind), tables.end());
+  return tables;
 }
 
 absl::StatusOr<db::TableList> SchemaReader::List(const db::TableFilter& filter) {
@@ -110,6 +141,7 @@ absl::StatusOr<db::TableList> SchemaReader::List(const db::TableFilter& filter) 
     if (IsBefore(entry, filter) || list.tables.size() >= static_cast<size_t>(filter.limit)) {
       continue;
     }
+    TRY_STATUS(CheckEnded(watch_));
     TRY_STATUS(Summarise(entry, list.tables.emplace_back()));
   }
   return list;
@@ -119,33 +151,47 @@ absl::Status SchemaReader::Summarise(const TableEntry& entry, pb::TableSummary& 
   summary.set_schema(std::string(kSchema));
   summary.set_name(Shown(entry.name));
   summary.set_kind(entry.kind);
-  summary.set_column_count(entry.column_count);
-  if (entry.kind == pb::TABLE_KIND_VIRTUAL) {
-    TRY(const std::vector<std::string> columns, ColumnNames(entry.name));
-    summary.set_column_count(static_cast<int>(columns.size()));
+  const auto columns = ColumnNames(entry.name);
+  if (columns.ok()) {
+    summary.set_column_count(static_cast<int>(columns->size()));
+  } else if (!IsBroken(entry, columns.status())) {
+    return columns.status();
   }
-  TRY(const std::optional<int64_t> rows, RowEstimate(entry));
+  WrittenTable written;
+  if (entry.kind == pb::TABLE_KIND_TABLE) {
+    TRY(const std::string sql, SqlOf(entry));
+    written = ReadTable(sql);
+  }
+  TRY(const std::optional<int64_t> rows, RowEstimate(entry, written));
   if (rows.has_value()) summary.set_row_estimate(*rows);
   return absl::OkStatus();
 }
 
 absl::StatusOr<TableEntry> SchemaReader::Find(absl::string_view schema, absl::string_view table) {
+  const bool known = schema.empty() || absl::EqualsIgnoreCase(schema, kSchema);
+  if (known) {
+    TRY(const std::vector<TableEntry> found, TablesWhere("name = ? COLLATE NOCASE", {table}));
+    for (const TableEntry& entry : found) {
+      if (absl::EqualsIgnoreCase(entry.name, table)) return entry;
+    }
+  }
   TRY(const std::vector<TableEntry> tables, Tables());
-  if (!schema.empty() && !absl::EqualsIgnoreCase(schema, kSchema)) {
-    return errors::TableNotFound(InMessage(absl::StrCat(schema, ".", table)),
-                                 NearestTable(table, tables));
-  }
-  for (const TableEntry& entry : tables) {
-    if (absl::EqualsIgnoreCase(entry.name, table)) return entry;
-  }
-  return errors::TableNotFound(InMessage(table), NearestTable(table, tables));
+  return errors::TableNotFound(
+      InMessage(known ? std::string(table) : absl::StrCat(schema, ".", table)),
+      NearestTable(table, tables));
 }
 
-absl::StatusOr<std::optional<int64_t>> SchemaReader::RowEstimate(const TableEntry& entry) {
+absl::StatusOr<std::optional<int64_t>> SchemaReader::RowEstimate(const TableEntry& entry,
+                                                                 const WrittenTable& written) {
   std::optional<int64_t> rows;
   if (entry.kind != pb::TABLE_KIND_TABLE) return rows;
-  TRY(rows, CountedByAnalyze(entry));
-  if (rows.has_value() || entry.without_rowid) return rows;
+  if (!counted_.has_value()) {
+    TRY_STATUS(ReadCounted());
+  }
+  if (const auto found = counted_->find(entry.name); found != counted_->end()) {
+    return std::optional<int64_t>(found->second);
+  }
+  if (written.without_rowid) return rows;
   TRY(const std::vector<std::string> columns, ColumnNames(entry.name));
   for (const absl::string_view rowid : {"rowid", "_rowid_", "oid"}) {
     const bool taken = std::any_of(columns.begin(), columns.end(), [&](const std::string& column) {
@@ -163,21 +209,21 @@ absl::StatusOr<std::optional<int64_t>> SchemaReader::RowEstimate(const TableEntr
 }
 
 // A partial index counts its own rows, so the highest number is the table's.
-absl::StatusOr<std::optional<int64_t>> SchemaReader::CountedByAnalyze(const TableEntry& entry) {
-  std::optional<int64_t> rows;
+absl::Status SchemaReader::ReadCounted() {
+  counted_.emplace();
   TRY_STATUS(
       question_.Ask("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sqlite_stat1'"));
   TRY(const bool analyzed, question_.Next());
-  if (!analyzed) return rows;
-  TRY_STATUS(question_.Ask("SELECT stat FROM sqlite_stat1 WHERE tbl = ?", {entry.name}));
+  if (!analyzed) return absl::OkStatus();
+  TRY_STATUS(question_.Ask("SELECT tbl, stat FROM sqlite_stat1"));
   while (true) {
     TRY(const bool row, question_.Next());
-    if (!row) return rows;
-    const std::string stat = question_.Text(0);
-    int64_t counted = 0;
-    if (absl::SimpleAtoi(stat.substr(0, stat.find(' ')), &counted)) {
-      rows = std::max({rows.value_or(0), counted, int64_t{0}});
-    }
+    if (!row) return absl::OkStatus();
+    const std::string stat = question_.Text(1);
+    int64_t rows = 0;
+    if (!absl::SimpleAtoi(stat.substr(0, stat.find(' ')), &rows)) continue;
+    int64_t& counted = (*counted_)[question_.Text(0)];  // 0 if it was not there
+    counted = std::max(counted, rows);
   }
 }
 

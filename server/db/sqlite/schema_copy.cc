@@ -12,6 +12,7 @@
 #include "server/base/clock.h"
 #include "server/db/sqlite/codec.h"
 #include "server/db/sqlite/limits.h"
+#include "server/db/sqlite/plan_program.h"
 #include "server/db/sqlite/policy.h"
 
 namespace sluice::sqlite {
@@ -109,17 +110,36 @@ bool SchemaCopy::Run(const std::string& sql) {
 
 std::optional<std::vector<PlanStep>> SchemaCopy::Plan(absl::string_view sql,
                                                       const db::BoundParameters& values) {
-  sqlite3_stmt* const stmt = Compile(absl::StrCat("EXPLAIN QUERY PLAN ", sql));
-  if (stmt == nullptr) return std::nullopt;
+  std::vector<PlanStep> steps;
+  PlanProgram program;
+  TablesByPage pages;
+  const bool told = List(absl::StrCat("EXPLAIN QUERY PLAN ", sql), values,
+                         [&steps](sqlite3_stmt* row) { steps.push_back(StepOf(row)); }) &&
+                    List(absl::StrCat("EXPLAIN ", sql), values,
+                         [&program](sqlite3_stmt* row) { program.Add(InstructionOf(row)); }) &&
+                    List("SELECT rootpage, tbl_name FROM sqlite_schema WHERE rootpage > 0", {},
+                         [&pages](sqlite3_stmt* row) {
+                           const auto* const name =
+                               reinterpret_cast<const char*>(sqlite3_column_text(row, 1));
+                           if (name != nullptr) pages.emplace(sqlite3_column_int64(row, 0), name);
+                         });
+  if (!told) return std::nullopt;
+  program.NameTables(pages, steps);
+  return steps;
+}
+
+bool SchemaCopy::List(const std::string& sql,
+                      const db::BoundParameters& values,
+                      const std::function<void(sqlite3_stmt*)>& take) {
+  sqlite3_stmt* const stmt = Compile(sql);
+  if (stmt == nullptr) return false;
   for (const db::BoundParameter& each : values) {
     BindValue(stmt, *each.parameter, *each.value).IgnoreError();  // it was bound before
   }
-  std::vector<PlanStep> steps;
   int code = SQLITE_ROW;
-  while ((code = sqlite3_step(stmt)) == SQLITE_ROW) steps.push_back(StepOf(stmt));
+  while ((code = sqlite3_step(stmt)) == SQLITE_ROW) take(stmt);
   sqlite3_finalize(stmt);
-  if (code != SQLITE_DONE) return std::nullopt;
-  return steps;
+  return code == SQLITE_DONE;
 }
 
 std::vector<std::string> SchemaCopy::Names(absl::string_view sql, absl::string_view name) {

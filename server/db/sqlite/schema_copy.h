@@ -2,6 +2,7 @@
 #ifndef SLUICE_SERVER_DB_SQLITE_SCHEMA_COPY_H_
 #define SLUICE_SERVER_DB_SQLITE_SCHEMA_COPY_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,6 +51,10 @@ class SchemaCopy {
  private:
   static int OnProgress(void* self);
   void Make(const std::vector<SchemaObject>& objects, absl::string_view type);
+  // Gives every row to `take`; false if that is not all.
+  bool List(const std::string& sql,
+            const db::BoundParameters& values,
+            const std::function<void(sqlite3_stmt*)>& take);
   sqlite3_stmt* Compile(absl::string_view sql);
 
   const Watch& watch_;

@@ -98,6 +98,10 @@ class TableReader {
     const size_t open = tokens_.Find(0, TokenKind::kOpen);
     if (open == tokens_.size()) return std::move(table_);
     for (const auto& [from, to] : tokens_.List(open)) ReadDefinition(from, to);
+    for (size_t i = tokens_.Behind(open); i < tokens_.size(); ++i) {
+      table_.strict = table_.strict || tokens_.IsWord(i, "STRICT");
+      table_.without_rowid = table_.without_rowid || tokens_.IsWord(i, "WITHOUT");
+    }
     return std::move(table_);
   }
 
@@ -120,7 +124,7 @@ class TableReader {
       if (tokens_[i].kind == TokenKind::kOpen) {
         i = tokens_.Behind(i) - 1;
       } else if (tokens_.IsWord(i, "CONSTRAINT")) {
-        constraint_ = Unquoted(tokens_[++i].text);
+        ++i;  // its name, which AddKey looks back for
       } else if (tokens_.IsWord(i, "PRIMARY") || tokens_.IsWord(i, "UNIQUE")) {
         AddKey(i, column);
       } else if (tokens_.IsWord(i, "AS") && tokens_[i + 1].kind == TokenKind::kOpen) {
@@ -132,8 +136,6 @@ class TableReader {
         table_.deferred.push_back(false);
       } else if (tokens_.IsWord(i, "DEFERRABLE")) {
         SetDeferred(i);
-      } else if (tokens_.IsWord(i, "CHECK") || tokens_.IsWord(i, "FOREIGN")) {
-        constraint_.clear();
       }
     }
   }
@@ -148,7 +150,8 @@ class TableReader {
   void AddKey(size_t i, const std::string& column) {
     WrittenKey key;
     key.primary = tokens_.IsWord(i, "PRIMARY");
-    key.name = std::exchange(constraint_, "");
+    // One that stands further ahead is the name of another constraint.
+    if (tokens_.IsWord(i - 2, "CONSTRAINT")) key.name = Unquoted(tokens_[i - 1].text);
     const size_t open = i + (key.primary ? 2 : 1);
     if (tokens_[open].kind == TokenKind::kOpen) {
       for (const auto& [from, to] : tokens_.List(open)) {
@@ -162,7 +165,6 @@ class TableReader {
 
   const Tokens& tokens_;
   WrittenTable table_;
-  std::string constraint_;  // the name that was given last, and not taken yet
 };
 
 }  // namespace
@@ -179,6 +181,11 @@ std::string Unquoted(absl::string_view name) {
 WrittenTable ReadTable(absl::string_view sql) {
   const Tokens tokens(sql);
   return TableReader(tokens).Read();
+}
+
+std::string ReadModule(absl::string_view sql) {
+  const Tokens tokens(sql);
+  return Unquoted(tokens[tokens.Find(0, tokens.size(), "USING") + 1].text);
 }
 
 WrittenIndex ReadIndex(absl::string_view sql) {

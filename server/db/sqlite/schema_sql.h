@@ -27,6 +27,8 @@ struct WrittenTable {
   std::vector<WrittenColumn> columns;
   std::vector<WrittenKey> keys;
   std::vector<bool> deferred;  // of each foreign key, in their order
+  bool without_rowid = false;
+  bool strict = false;
 };
 
 struct WrittenIndex {
@@ -40,6 +42,8 @@ struct WrittenTrigger {
 };
 
 WrittenTable ReadTable(absl::string_view sql);
+// The module of a virtual table.
+std::string ReadModule(absl::string_view sql);
 WrittenIndex ReadIndex(absl::string_view sql);
 WrittenTrigger ReadTrigger(absl::string_view sql);
 

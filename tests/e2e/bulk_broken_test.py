@@ -129,11 +129,11 @@ class BrokenTest(rpc.TestCase):
         pid, word = clients.word()
         if not ends_well:
             self.assertEqual(word, "hangs")
-            time.sleep(random.uniform(0, 0.003))
+            time.sleep(random.uniform(0, 0.003))  # the kill may meet any moment of the load
             os.kill(pid, signal.SIGKILL)
             return NOTHING
         self.assertEqual(word, "closes")
-        if load % 8 == 0:  # it may be too late to say that it was all
+        if load % 8 == 0:  # any moment: it may be too late to say that it was all
             time.sleep(random.uniform(0, 0.003))
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -163,7 +163,7 @@ class BrokenTest(rpc.TestCase):
                 call = client.queries.BulkInsert.future(self.until(order, hangs, released), timeout=30)
                 try:
                     self.assertTrue(hangs.wait(10))
-                    time.sleep(random.uniform(0, 0.002))
+                    time.sleep(random.uniform(0, 0.002))  # the end may meet any moment of the load
                     break_off(client, call)
                     self.assertEqual(call.code(), code)
                 finally:
@@ -206,7 +206,7 @@ class BrokenTest(rpc.TestCase):
         for load in range(ROUNDS):
             order = self.new_order(load, hang=None)
             call = self.rpc.queries.BulkInsert.future(self.until(order, None, None), timeout=30)
-            time.sleep(random.uniform(0, latest))
+            time.sleep(random.uniform(0, latest))  # spreads the cancel over the life of the call
             call.cancel()
             answered = not call.cancelled() and call.code() == Code.OK
             outcomes[answered] += 1
@@ -242,7 +242,7 @@ class BrokenTest(rpc.TestCase):
         if ends_well and load % 2:
             call.result()
             return WHOLE
-        time.sleep(random.uniform(0, 0.02))
+        time.sleep(random.uniform(0, 0.02))  # the cancel may find it waiting, running or done
         call.cancel()
         released.set()
         if not ends_well:

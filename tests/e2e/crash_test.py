@@ -107,7 +107,7 @@ class CrashTest(rpc.TestCase):
     def kill_early(self):
         """In the middle of its start, which is when it recovers what the last one left."""
         server = harness.Server(self.folder, data_dir=self.data_dir, listen=self.socket)
-        time.sleep(random.uniform(0, LATEST_KILL / 3))
+        time.sleep(random.uniform(0, LATEST_KILL / 3))  # any moment of it
         server.kill()
 
     def restart(self):

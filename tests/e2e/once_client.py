@@ -123,7 +123,7 @@ class Sender:
         request = iter(message) if isinstance(message, list) else message
         future = method_of(self.stubs[sending], kind).future(request, timeout=GIVE_UP, wait_for_ready=True)
         if random.random() < CANCELLED_SOON:
-            time.sleep(random.uniform(0, 0.003))
+            time.sleep(random.uniform(0, 0.003))  # the cancel may meet any moment of the call
             future.cancel()
         return future
 

@@ -1,5 +1,5 @@
-// What a client's statement may grow to. Each is SQLite's own run-time limit, set on every
-// connection; docs/reference lists them.
+// What a client's statement may grow to. Unless it is said otherwise, each is SQLite's own run-time
+// limit, set on every connection.
 #ifndef SLUICE_SERVER_DB_SQLITE_LIMITS_H_
 #define SLUICE_SERVER_DB_SQLITE_LIMITS_H_
 

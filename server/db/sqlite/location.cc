@@ -53,8 +53,8 @@ absl::Status Unreachable(int error) {
 absl::StatusOr<std::unique_ptr<PrivateFolder>> PrivateFolder::Make() {
   std::error_code failure;
   const fs::path parent = fs::temp_directory_path(failure);
-  std::string path = absl::StrCat(failure ? "/tmp" : parent.string(), "/sluice-XXXXXX");
-  if (mkdtemp(path.data()) == nullptr) {
+  std::string path = absl::StrCat(parent.string(), "/sluice-XXXXXX");
+  if (failure || mkdtemp(path.data()) == nullptr) {
     return errors::ConnectionInvalidTarget(
         "There is no room for a private database; set TMPDIR to a folder that can be written.");
   }

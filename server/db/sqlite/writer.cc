@@ -249,11 +249,10 @@ void Writer::RefuseTaken(WorkList& taken, const absl::Status& why) {
 // Between two groups, so that no caller waits for it whose write is done.
 void Writer::LookAfterJournal() {
   const int64_t pages = connection_->journal_pages();
-  const int64_t limit = file_.settings().journal_limit;
   if (pages < copied_at_) {  // it has started over
     copied_at_ = 0;
     restart_at_ = kRestartPages;
-    relieve_at_ = limit;
+    relieve_at_ = 0;
   }
   if (pages - copied_at_ < kCopyPages) return;
   const bool restarts = pages >= restart_at_;
@@ -261,7 +260,7 @@ void Writer::LookAfterJournal() {
   copied_at_ = connection_->journal_pages();
   if (restarts && copied_at_ > 0) restart_at_ *= 2;  // a reader stays: do not wait for it each time
   const int64_t bytes = copied_at_ * page_bytes_;
-  if (bytes < std::max(relieve_at_, limit)) return;
+  if (bytes < std::max(relieve_at_, file_.settings().journal_limit)) return;
   counters_.Relieved();
   log::Warning("sqlite", "long reads are ended, since the journal has grown to its limit",
                {{"path", file_.path()}, {"journal_bytes", bytes}});
@@ -269,7 +268,7 @@ void Writer::LookAfterJournal() {
   CopyJournal(Connection::Checkpoint::kRestart);
   copied_at_ = connection_->journal_pages();
   // What stays is no read of ours that could be ended: a copy, or another process.
-  relieve_at_ = copied_at_ > 0 ? 2 * bytes : limit;
+  relieve_at_ = copied_at_ > 0 ? 2 * bytes : 0;
 }
 
 void Writer::CopyJournal(Connection::Checkpoint how) {

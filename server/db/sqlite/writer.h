@@ -98,7 +98,7 @@ class Writer {
   std::vector<Member> members_;             // of the group that runs
   int64_t copied_at_ = 0;                   // pages in the journal at the last checkpoint
   int64_t restart_at_ = 0;                  // pages from which on it is worth waiting for readers
-  int64_t relieve_at_ = 0;                  // bytes from which on reads are ended
+  int64_t relieve_at_ = 0;  // bytes, beyond the limit, from which on reads are ended
   int64_t page_bytes_ = 0;
 
   Mutex mu_;

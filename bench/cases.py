@@ -7,11 +7,8 @@ import statistics
 import subprocess
 import time
 
-from harness import ALL_SQL, INSERT_SQL, POINT_SQL, BenchError, Missing, end_beside, scan_sql, split_cores
-
-
-def pluck(results, key):
-    return [result[key] for result in results]
+from harness import ALL_SQL, INSERT_SQL, POINT_SQL, BenchError, Missing, end_beside, pluck, scan_sql, split_cores
+from transactions import interact_vs_unary, transactions_vs_library
 
 
 def check_same_linking(sluiced, echo):
@@ -282,6 +279,8 @@ CASES = (
     (("sqlite_insert_vs_single", "sqlite_insert_256_vs_single", "sqlite_insert_p99_vs_p50"), insert_vs_single),
     (("sqlite_batch_vs_single", "sqlite_batch_4_vs_single"), batch_vs_single),
     (("sqlite_bulk_vs_import",), bulk_vs_import),
+    (("sqlite_tx_five_calls_vs_library", "sqlite_tx_batch_vs_library"), transactions_vs_library),
+    (("sqlite_interact_vs_unary_p50",), interact_vs_unary),
     (("start_ms",), start_ms),
     (("idle_rss_mib",), idle_rss_mib),
 )

@@ -26,6 +26,10 @@ class Missing(Exception):
     """A program that is not there; its cases are skipped."""
 
 
+def pluck(results, key):
+    return [result[key] for result in results]
+
+
 class Server:
     """A server process that announced its address; ended by stop()."""
 
@@ -75,6 +79,7 @@ class Bench:
         self.seconds = 0.5 if quick else 3
         self.starts = 3 if quick else 11
         self.import_rows = 20_000 if quick else 1_000_000
+        self.accounts = 100_000 if quick else 1_000_000
         self.folder = tempfile.TemporaryDirectory(prefix="sluice-bench-")
         self.path = Path(self.folder.name)
         self.database = self.path / "items.db"
@@ -129,8 +134,10 @@ class Bench:
 
     def load_command(self, server, sql, method, **options):
         command = [self.program("sluice_load"), "--server", server.address, "--server-pid", str(server.pid),
-                   "--method", method, "--sql", sql]
-        if method in ("point", "insert", "batch"):
+                   "--method", method]
+        if sql:
+            command += ["--sql", sql]
+        if method not in ("query", "stream"):
             command += ["--keys", str(ROWS), "--seed", str(time.time_ns())]
         options.setdefault("warmup", self.warm_up)
         options.setdefault("duration", self.seconds)

@@ -1,38 +1,14 @@
 #include "client/client.h"
 
-#include <condition_variable>
-#include <mutex>
-#include <random>
 #include <utility>
-
-#include "grpc/health/v1/health.grpc.pb.h"
-#include "grpcpp/grpcpp.h"
 
 #include "client/address.h"
 #include "client/bulk_call.h"
-#include "client/call.h"
+#include "client/client_impl.h"
 #include "client/copy_check.h"
-#include "sluice/v1/connection.grpc.pb.h"
-#include "sluice/v1/monitoring.grpc.pb.h"
-#include "sluice/v1/query.grpc.pb.h"
-#include "sluice/v1/schema.grpc.pb.h"
 
 namespace sluice::client {
 namespace {
-
-// Waits, unless stop is requested first: then false.
-bool Sleep(absl::Duration duration, const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any changed;
-  std::unique_lock<std::mutex> lock(mutex);
-  changed.wait_for(lock, stop, absl::ToChronoNanoseconds(duration), [] { return false; });
-  return !stop.stop_requested();
-}
-
-double Random() {
-  thread_local std::minstd_rand engine{std::random_device{}()};
-  return std::uniform_real_distribution<double>(0, 1)(engine);
-}
 
 grpc::ChannelArguments ChannelArguments(const ClientOptions& options) {
   grpc::ChannelArguments arguments;
@@ -52,100 +28,15 @@ grpc::ChannelArguments ChannelArguments(const ClientOptions& options) {
   return arguments;
 }
 
-// For calls that are not sent again: changes without a request_id, and health, which is asked now.
-constexpr bool kOnce = false;
-
 // True if a repeat of the request can do no harm.
 template <class Request>
 bool Repeatable(const Request& request) {
   return request.read_only() || !request.request_id().empty();
 }
 
-// A StreamQuery in flight. Owned by its RowStream.
-class CallSource final : public MessageSource {
- public:
-  CallSource(v1::QueryService::Stub& stub,
-             const v1::StreamQueryRequest& request,
-             absl::Time deadline,
-             std::stop_token stop)
-      : cancel_(std::move(stop), [this] { context_.TryCancel(); }) {
-    SetDeadline(context_, deadline);
-    reader_ = stub.StreamQuery(&context_, request);
-  }
-
-  bool Read(v1::StreamQueryResponse* message) override { return reader_->Read(message); }
-
-  absl::Status Finish() override { return ToAbsl(reader_->Finish()); }
-
-  void Cancel() override { context_.TryCancel(); }
-
- private:
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReader<v1::StreamQueryResponse>> reader_;
-  StopCallback cancel_;  // last: it must not fire on a context that is gone
-};
-
 }  // namespace
 
-struct Client::Impl {
-  ClientOptions options;
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<v1::QueryService::Stub> query;
-  std::unique_ptr<v1::ConnectionService::Stub> connection;
-  std::unique_ptr<v1::SchemaService::Stub> schema;
-  std::unique_ptr<v1::MonitoringService::Stub> monitoring;
-  std::unique_ptr<grpc::health::v1::Health::Stub> health;
-
-  absl::Time Deadline(const CallOptions& call) const {
-    return absl::Now() + call.timeout.value_or(options.deadline);
-  }
-
-  // Streams last as long as they are read, or written.
-  static absl::Time StreamDeadline(const CallOptions& call) {
-    return call.timeout ? absl::Now() + *call.timeout : absl::InfiniteFuture();
-  }
-
-  // One unary call, with its retries.
-  template <class Stub, class Request, class Response>
-  absl::StatusOr<Response> Call(const std::unique_ptr<Stub>& stub,
-                                grpc::Status (Stub::*method)(grpc::ClientContext*,
-                                                             const Request&,
-                                                             Response*),
-                                const Request& request,
-                                const CallOptions& call,
-                                bool repeatable = true) const;
-};
-
-template <class Stub, class Request, class Response>
-absl::StatusOr<Response> Client::Impl::Call(const std::unique_ptr<Stub>& stub,
-                                            grpc::Status (Stub::*method)(grpc::ClientContext*,
-                                                                         const Request&,
-                                                                         Response*),
-                                            const Request& request,
-                                            const CallOptions& call,
-                                            bool repeatable) const {
-  const absl::Time deadline = Deadline(call);
-  for (int attempts = 1;; ++attempts) {
-    grpc::ClientContext context;
-    SetDeadline(context, deadline);
-    Response response;
-    absl::Status status;
-    {
-      const StopCallback cancel(call.stop, [&context] { context.TryCancel(); });
-      status = ToAbsl((stub.get()->*method)(&context, request, &response));
-    }
-    if (status.ok()) return response;
-    if (!repeatable) return status;
-    const auto delay = RetryDelay(options.retry, status, attempts, Random());
-    if (!delay || absl::Now() + *delay >= deadline) return status;
-    if (!Sleep(*delay, call.stop)) {
-      return LocalError(absl::StatusCode::kCancelled, "CALL_CANCELLED", Executed::kNo,
-                        "the call was cancelled before its next attempt");
-    }
-  }
-}
-
-Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::Client(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
 Client::Client(Client&& other) noexcept = default;
 Client& Client::operator=(Client&& other) noexcept = default;
@@ -154,11 +45,12 @@ Client::~Client() = default;
 absl::StatusOr<Client> Client::Connect(absl::string_view address, ClientOptions options) {
   absl::Status status = CheckAddress(address);
   if (!status.ok()) return status;
-  auto impl = std::make_unique<Impl>();
+  auto impl = std::make_shared<Impl>();
   impl->channel = grpc::CreateCustomChannel(
       std::string(address), grpc::InsecureChannelCredentials(), ChannelArguments(options));
   impl->options = std::move(options);
   impl->query = v1::QueryService::NewStub(impl->channel);
+  impl->transaction = v1::TransactionService::NewStub(impl->channel);
   impl->connection = v1::ConnectionService::NewStub(impl->channel);
   impl->schema = v1::SchemaService::NewStub(impl->channel);
   impl->monitoring = v1::MonitoringService::NewStub(impl->channel);

@@ -12,8 +12,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
-#include <stop_token>
 #include <string>
 #include <variant>
 
@@ -23,14 +21,20 @@
 #include "absl/time/time.h"
 
 #include "client/bulk_inserter.h"
+#include "client/call_options.h"
 #include "client/errors.h"
+#include "client/interaction.h"
+#include "client/request_id.h"
 #include "client/retry.h"
 #include "client/row_stream.h"
+#include "client/run_transaction.h"
+#include "client/transaction.h"
 #include "client/values.h"
 #include "sluice/v1/connection.pb.h"
 #include "sluice/v1/monitoring.pb.h"
 #include "sluice/v1/query.pb.h"
 #include "sluice/v1/schema.pb.h"
+#include "sluice/v1/transaction.pb.h"
 
 namespace sluice::client {
 
@@ -46,16 +50,6 @@ struct ClientOptions {
   std::map<std::string, std::variant<int, std::string>> channel_args;
 };
 
-// What one call asks for beyond its request.
-struct CallOptions {
-  // Ends the call after this long. Default: the client's deadline; for a stream none, since how
-  // long it lasts depends on how fast it is read.
-  std::optional<absl::Duration> timeout;
-  // Cancels the call, on the server too, when stop is requested. A stream may be stopped while Next
-  // waits.
-  std::stop_token stop;
-};
-
 // What a backup was.
 struct Copy {
   int64_t bytes = 0;
@@ -63,7 +57,7 @@ struct Copy {
 };
 
 // A connection to one server. Any number of threads may use it at once; calls wait for the answer.
-// Nothing of a call's arguments is kept; a RowStream or a BulkInserter may outlive its client.
+// Nothing of a call's arguments is kept; streams and transactions may outlive their client.
 //
 // UNAVAILABLE that certainly was not applied is retried, as ClientOptions says, where a repeat can
 // do no harm: calls that only read, and writes with a `request_id`.
@@ -94,6 +88,41 @@ class Client {
   // timeout counts for the whole load; default: none.
   std::unique_ptr<BulkInserter> BulkInsert(const v1::BulkInsertRequest& header,
                                            const CallOptions& options = {}) const;
+
+  // A transaction that begins with its first statement; see transaction.h. RunTransaction does more
+  // by itself.
+  Transaction Begin(absl::string_view connection_id = "default",
+                    const v1::TransactionOptions& options = {}) const;
+
+  // Starts a conversation in which transactions live no longer than the stream; see interaction.h.
+  // A timeout counts for the whole of it; default: none.
+  std::unique_ptr<Interaction> Interact(const CallOptions& options = {}) const;
+
+  // The calls that those consist of. For a transaction whose id goes from hand to hand, its
+  // statements go through Query and the others with `transaction` set. Begin, Savepoint, Release
+  // and End are never retried; Commit is with a `request_id`; the others are.
+  absl::StatusOr<v1::BeginTransactionResponse> BeginTransaction(
+      const v1::BeginTransactionRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::CommitTransactionResponse> CommitTransaction(
+      const v1::CommitTransactionRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::RollbackTransactionResponse> RollbackTransaction(
+      const v1::RollbackTransactionRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::SavepointResponse> Savepoint(const v1::SavepointRequest& request,
+                                                  const CallOptions& options = {}) const;
+  absl::StatusOr<v1::RollbackToSavepointResponse> RollbackToSavepoint(
+      const v1::RollbackToSavepointRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::ReleaseSavepointResponse> ReleaseSavepoint(
+      const v1::ReleaseSavepointRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::KeepAliveResponse> KeepAlive(const v1::KeepAliveRequest& request,
+                                                  const CallOptions& options = {}) const;
+  absl::StatusOr<v1::GetTransactionResponse> GetTransaction(
+      const v1::GetTransactionRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::ListTransactionsResponse> ListTransactions(
+      const v1::ListTransactionsRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::GetTransactionOutcomeResponse> GetTransactionOutcome(
+      const v1::GetTransactionOutcomeRequest& request, const CallOptions& options = {}) const;
+  absl::StatusOr<v1::EndTransactionResponse> EndTransaction(
+      const v1::EndTransactionRequest& request, const CallOptions& options = {}) const;
 
   // What a statement takes and gives, and how it would be run. Neither runs it.
   absl::StatusOr<v1::DescribeResponse> Describe(const v1::DescribeRequest& request,
@@ -142,9 +171,16 @@ class Client {
 
  private:
   struct Impl;
-  explicit Client(std::unique_ptr<Impl> impl);
+  class Calls;
+  friend absl::Status RunTransaction(const Client& client,
+                                     const RunOptions& options,
+                                     const TransactionBody& body);
 
-  std::unique_ptr<Impl> impl_;
+  explicit Client(std::shared_ptr<const Impl> impl);
+
+  std::shared_ptr<TransactionCalls> MakeCalls() const;
+
+  std::shared_ptr<const Impl> impl_;  // shared with its transactions
 };
 
 }  // namespace sluice::client

@@ -28,6 +28,11 @@ std::optional<Detail> FindDetail(const absl::Status& status) {
   return detail;
 }
 
+template <class Detail>
+void Attach(const Detail& detail, absl::Status* status) {
+  status->SetPayload(TypeUrl<Detail>(), absl::Cord(detail.SerializeAsString()));
+}
+
 Executed ParseExecuted(absl::string_view name) {
   if (name == "no") return Executed::kNo;
   if (name == "rolled_back") return Executed::kRolledBack;
@@ -128,16 +133,32 @@ absl::Status MakeStatus(int code, absl::string_view message, absl::string_view d
   return status;
 }
 
+absl::Status MakeStatus(const v1::StepError& failure) {
+  const auto code = static_cast<absl::StatusCode>(failure.code());
+  // Whatever a broken server says, a failure is never OK.
+  absl::Status status(code == absl::StatusCode::kOk ? absl::StatusCode::kUnknown : code,
+                      failure.message());
+  google::rpc::ErrorInfo info;
+  info.set_reason(failure.reason());
+  info.set_domain("sluice");
+  *info.mutable_metadata() = failure.metadata();
+  Attach(info, &status);
+  if (failure.has_sql()) Attach(failure.sql(), &status);
+  return status;
+}
+
 absl::Status LocalError(absl::StatusCode code,
                         absl::string_view reason,
                         Executed executed,
-                        absl::string_view message) {
+                        absl::string_view message,
+                        const std::map<std::string, std::string>& facts) {
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(reason));
   info.set_domain("sluice");
+  info.mutable_metadata()->insert(facts.begin(), facts.end());
   (*info.mutable_metadata())["executed"] = std::string(ExecutedName(executed));
   absl::Status status(code, message);
-  status.SetPayload(TypeUrl<google::rpc::ErrorInfo>(), absl::Cord(info.SerializeAsString()));
+  Attach(info, &status);
   return status;
 }
 

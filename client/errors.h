@@ -59,11 +59,16 @@ Error DecodeError(const v1::StepError& failure);
 // not parse are left out: the code and the message still stand.
 absl::Status MakeStatus(int code, absl::string_view message, absl::string_view details);
 
-// A failure that this library found itself, in the same form as the server's.
+// The same for a failure that an answer tells.
+absl::Status MakeStatus(const v1::StepError& failure);
+
+// A failure that this library found itself, in the same form as the server's. `facts` are further
+// metadata.
 absl::Status LocalError(absl::StatusCode code,
                         absl::string_view reason,
                         Executed executed,
-                        absl::string_view message);
+                        absl::string_view message,
+                        const std::map<std::string, std::string>& facts = {});
 
 }  // namespace sluice::client
 

@@ -14,10 +14,14 @@ std::optional<absl::Duration> RetryDelay(const RetryPolicy& policy,
   if (status.code() != absl::StatusCode::kUnavailable) return std::nullopt;
   const Error error = DecodeError(status);
   if (error.executed != Executed::kNo) return std::nullopt;
-  absl::Duration backoff = policy.initial_backoff;
-  for (int i = 1; i < attempts && backoff < policy.max_backoff; ++i) backoff *= 2;
-  backoff = std::min(backoff, policy.max_backoff) * random;
-  return error.retry_delay.value_or(absl::ZeroDuration()) + backoff;
+  return error.retry_delay.value_or(absl::ZeroDuration()) +
+         Backoff(policy.initial_backoff, policy.max_backoff, attempts, random);
+}
+
+absl::Duration Backoff(absl::Duration initial, absl::Duration most, int attempts, double random) {
+  absl::Duration bound = initial;
+  for (int i = 1; i < attempts && bound < most; ++i) bound *= 2;
+  return std::min(bound, most) * random;
 }
 
 }  // namespace sluice::client

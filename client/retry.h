@@ -24,6 +24,9 @@ std::optional<absl::Duration> RetryDelay(const RetryPolicy& policy,
                                          int attempts,
                                          double random);
 
+// A pause after `attempts` attempts: `random` of a bound that doubles from `initial` up to `most`.
+absl::Duration Backoff(absl::Duration initial, absl::Duration most, int attempts, double random);
+
 }  // namespace sluice::client
 
 #endif  // SLUICE_CLIENT_RETRY_H_

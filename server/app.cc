@@ -43,9 +43,20 @@ db::DriverSettings DriverSettingsOf(const Settings& settings) {
   out.sqlite.journal_limit = settings.sqlite.journal_limit;
   out.sqlite.load_idle = settings.sqlite.load_idle;
   out.sqlite.load_limit = settings.sqlite.load_limit;
+  out.sqlite.writer_idle = settings.sqlite.writer_idle;
+  out.sqlite.writer_limit = settings.sqlite.writer_limit;
   out.sqlite.scratch = ScratchFolder(settings);
   out.log_sql = settings.log.sql;
   return out;
+}
+
+core::TransactionLimits TransactionLimitsOf(const Settings& settings) {
+  core::TransactionLimits limits;
+  limits.idle_timeout = settings.transactions.idle_timeout;
+  limits.max_life = settings.transactions.max_life;
+  limits.per_connection = settings.transactions.per_connection;
+  limits.per_caller = settings.transactions.per_caller;
+  return limits;
 }
 
 using OpenedDatabase = absl::StatusOr<std::shared_ptr<db::Database>>;
@@ -146,13 +157,15 @@ App::App(const Settings& settings)
     : settings_(settings),
       connections_([drivers = DriverSettingsOf(settings)](const Context& ctx, db::Target target) {
         return OpenTarget(ctx, std::move(target), drivers);
-      }) {}
+      }),
+      transactions_(TransactionLimitsOf(settings), Clock::System()) {}
 
 App::~App() = default;
 
 absl::Status App::Start() {
   TRY_STATUS(PrepareDataDir());
   server_ = std::make_unique<rpc::Server>(ServerOptionsOf(settings_));
+  server_->SetOpenWork([this] { return transactions_.Unended(); });
   ManualExecutor executor;
   const auto [database, registry] = executor.Run(Join(OpenDefaultDatabase(), OpenRegistry()));
   TRY_STATUS(database);
@@ -174,6 +187,7 @@ absl::Status App::Start() {
         server_->health().Forget(absl::StrCat("connections/", name));
       });
   health_monitor_->Start(server_->executor());
+  transactions_.Start(server_->executor());
   return absl::OkStatus();
 }
 
@@ -264,6 +278,7 @@ Task<absl::Status> App::OpenRegistry() {
   options.closed = [this](absl::string_view name) {
     server_->health().Forget(absl::StrCat("connections/", name));
   };
+  options.end = [this](const ids::Hash& key) { transactions_.EndConnection(key); };
   registrar_ = std::make_unique<core::Registrar>(connections_, *registry_, std::move(options),
                                                  Clock::System());
   CO_CHECK(co_await registrar_->Restore());
@@ -279,17 +294,23 @@ void App::StartServices() {
   options.command_timeout = settings_.command_timeout;
   options.log_sql = settings_.log.sql;
   page_tokens_ = std::make_unique<services::PageTokens>(registry_->page_token_key());
-  query_ = std::make_unique<services::QueryService>(connections_, options, Clock::System());
-  batch_ = std::make_unique<services::BatchService>(connections_, options, Clock::System());
-  bulk_ = std::make_unique<services::BulkService>(connections_, options, Clock::System());
+  venues_ = std::make_unique<services::Venues>(connections_, transactions_);
+  query_ = std::make_unique<services::QueryService>(*venues_, options, Clock::System());
+  batch_ = std::make_unique<services::BatchService>(*venues_, options, Clock::System());
+  bulk_ = std::make_unique<services::BulkService>(*venues_, options, Clock::System());
+  transaction_ =
+      std::make_unique<services::TransactionService>(*venues_, *page_tokens_, Clock::System());
+  interact_ = std::make_unique<services::InteractService>(
+      *venues_, *query_, *batch_, settings_.command_timeout, settings_.limits.stream_idle,
+      Clock::System());
   plan_ = std::make_unique<services::PlanService>(connections_, options.value_depth);
   schema_ = std::make_unique<services::SchemaService>(connections_, *page_tokens_);
   backup_ = std::make_unique<services::BackupService>(connections_);
   connection_ = std::make_unique<services::ConnectionService>(connections_, *registrar_,
                                                               Clock::System(), *page_tokens_);
   counters_ = std::make_unique<Counters>(server_->calls());
-  monitoring_ = std::make_unique<services::MonitoringService>(connections_, FactsOf(settings_),
-                                                              *counters_, Clock::System());
+  monitoring_ = std::make_unique<services::MonitoringService>(
+      connections_, transactions_, FactsOf(settings_), *counters_, Clock::System());
   rpc::RouteOptions routes;
   routes.command_timeout = settings_.command_timeout;
   routes.stream_stall = settings_.limits.stream_stall;
@@ -302,14 +323,20 @@ void App::StartServices() {
                                .schema = *schema_,
                                .connection = *connection_,
                                .backup = *backup_,
-                               .monitoring = *monitoring_};
+                               .monitoring = *monitoring_,
+                               .transaction = *transaction_,
+                               .interact = *interact_};
   rpc::AddRoutes(*server_, services, routes);
 }
 
 void App::Shutdown() {
   health_monitor_->Stop();
+  transactions_.Drain();
   server_->Drain(settings_.shutdown.grace);
+  transactions_.EndAll();
+  transactions_.Stop();
   health_monitor_->Join();
+  transactions_.Join();
   server_->Shutdown();
   connections_.CloseAll();
   registry_->Close();

@@ -15,16 +15,20 @@
 #include "server/core/health.h"
 #include "server/core/registrar.h"
 #include "server/core/registry.h"
+#include "server/core/transactions.h"
 #include "server/rpc/server.h"
 #include "server/services/backup_service.h"
 #include "server/services/batch_service.h"
 #include "server/services/bulk_service.h"
 #include "server/services/connection_service.h"
+#include "server/services/interact_service.h"
 #include "server/services/monitoring_service.h"
 #include "server/services/page_token.h"
 #include "server/services/plan_service.h"
 #include "server/services/query_service.h"
 #include "server/services/schema_service.h"
+#include "server/services/transaction_service.h"
+#include "server/services/venue.h"
 
 namespace sluice {
 
@@ -65,11 +69,13 @@ class App {
   const Settings settings_;  // constant after construction
   std::unique_ptr<FileLock> data_lock_;
   core::Connections connections_;
+  core::Transactions transactions_;
   std::unique_ptr<core::Registry> registry_;
   std::unique_ptr<core::Registrar> registrar_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<Counters> counters_;
   std::unique_ptr<services::PageTokens> page_tokens_;
+  std::unique_ptr<services::Venues> venues_;
   std::unique_ptr<services::QueryService> query_;
   std::unique_ptr<services::BatchService> batch_;
   std::unique_ptr<services::BulkService> bulk_;
@@ -78,6 +84,8 @@ class App {
   std::unique_ptr<services::ConnectionService> connection_;
   std::unique_ptr<services::BackupService> backup_;
   std::unique_ptr<services::MonitoringService> monitoring_;
+  std::unique_ptr<services::TransactionService> transaction_;
+  std::unique_ptr<services::InteractService> interact_;
   std::unique_ptr<core::HealthMonitor> health_monitor_;
 };
 

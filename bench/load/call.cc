@@ -1,13 +1,12 @@
 #include "bench/load/call.h"
 
+#include <iterator>
+
 namespace sluice::bench {
-namespace {
 
 std::string Describe(const grpc::Status& status) {
   return "status " + std::to_string(status.error_code()) + ": " + status.error_message();
 }
-
-}  // namespace
 
 void UnaryCall::Start(RequestMaker& maker) {
   reader_.reset();  // lives in its call's memory, which goes with the context
@@ -33,6 +32,9 @@ bool UnaryCall::OnEvent(bool /*ok*/, Totals& totals) {
     const ResponseFacts facts = Inspect(&response_, method_);
     totals.rows += facts.rows;
     error_ = facts.well_formed ? "" : "a response that is not a message";
+    if (method_ == Method::kTpcbBatch && facts.rows != std::size(kTpcbStatements)) {
+      error_ = std::to_string(facts.rows) + " results for a transaction";
+    }
   }
   response_.Clear();
   return true;

@@ -19,6 +19,8 @@ struct Totals {
   uint64_t bytes = 0;
 };
 
+std::string Describe(const grpc::Status& status);
+
 // A place for one call in flight, used again for the next. Its address is the tag of all it starts.
 // Owned by the Generator, on its thread.
 class Call {
@@ -34,6 +36,7 @@ class Call {
   virtual std::string Error() const = 0;
 
   void Cancel() {
+    cancelled_ = true;
     if (context_) context_->TryCancel();
   }
 
@@ -41,7 +44,12 @@ class Call {
   std::chrono::steady_clock::time_point idle_since;  // when the last one ended
 
  protected:
+  bool cancelled() const { return cancelled_; }
+
   std::optional<grpc::ClientContext> context_;
+
+ private:
+  bool cancelled_ = false;
 };
 
 // Parses the answer to a point read, as any caller would, and checks that it is the row asked for.

@@ -14,6 +14,7 @@
 
 #include "bench/load/call.h"
 #include "bench/load/cpu_clock.h"
+#include "bench/load/transaction_call.h"
 
 namespace sluice::bench {
 namespace {
@@ -25,6 +26,23 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kPatience = std::chrono::seconds(10);
 // At the end of the run, calls that take longer than this are cancelled.
 constexpr auto kGrace = std::chrono::seconds(1);
+
+std::unique_ptr<Call> MakeCall(const RequestOptions& options,
+                               grpc::GenericStub& stub,
+                               grpc::CompletionQueue& queue) {
+  switch (options.method) {
+    case Method::kStream:
+      return std::make_unique<StreamCall>(stub, queue);
+    case Method::kTpcbCalls:
+    case Method::kTransactionPoint:
+      return std::make_unique<StatementsCall>(options, stub, queue);
+    case Method::kInteract:
+    case Method::kInteractPoint:
+      return std::make_unique<InteractCall>(options, stub, queue);
+    default:
+      return std::make_unique<UnaryCall>(stub, queue);
+  }
+}
 
 gpr_timespec ToTimespec(Clock::time_point time) {
   const auto nanos = time.time_since_epoch().count();
@@ -79,11 +97,7 @@ Generator::Generator(const LoadOptions& options) : options_(options), maker_(opt
   }
   for (int i = 0; i < options_.concurrency; ++i) {
     grpc::GenericStub& stub = stubs_[static_cast<size_t>(i % options_.channels)];
-    if (options_.request.method == Method::kStream) {
-      calls_.push_back(std::make_unique<StreamCall>(stub, queue_));
-    } else {
-      calls_.push_back(std::make_unique<UnaryCall>(stub, queue_));
-    }
+    calls_.push_back(MakeCall(options_.request, stub, queue_));
     idle_.push_back(calls_.back().get());
   }
 }
@@ -177,10 +191,12 @@ void Generator::Count(const Call& call, Clock::time_point now) {
   std::string error = call.Error();
   if (!error.empty()) {
     Fail(std::move(error));
-  } else if (measuring_) {
-    ++result_.calls;
-    result_.latency.Record(static_cast<uint64_t>((now - call.due).count()));
+    return;
   }
+  ++result_.acknowledged;
+  if (!measuring_) return;
+  ++result_.calls;
+  result_.latency.Record(static_cast<uint64_t>((now - call.due).count()));
 }
 
 void Generator::Fail(std::string error) {
@@ -215,7 +231,9 @@ void Generator::Drain() {
   while (idle_.size() < calls_.size()) {
     if (queue_.AsyncNext(&tag, &ok, deadline) == grpc::CompletionQueue::GOT_EVENT) {
       auto* call = static_cast<Call*>(tag);
-      if (call->OnEvent(ok, totals_)) idle_.push_back(call);
+      if (!call->OnEvent(ok, totals_)) continue;
+      ++(call->Error().empty() ? result_.acknowledged : result_.unanswered);
+      idle_.push_back(call);
     } else {
       for (const auto& call : calls_) call->Cancel();
       deadline = ToTimespec(Clock::time_point::max());

@@ -24,11 +24,14 @@ struct LoadOptions {
   pid_t server_pid = 0;  // 0: the server's CPU is not measured
 };
 
-// What was counted between the end of the warm-up and the end of the run.
+// What was counted between the end of the warm-up and the end of the run. A transaction of pgbench
+// is one call here, of however many it is made.
 struct LoadResult {
   uint64_t calls = 0;  // that succeeded
   uint64_t errors = 0;
-  std::string first_error;  // of any call, warm-up included
+  std::string first_error;    // of any call, warm-up included
+  uint64_t acknowledged = 0;  // calls that succeeded, from the first to the last of the run
+  uint64_t unanswered = 0;    // that were cancelled at its end
   uint64_t rows = 0;
   uint64_t bytes = 0;
   double seconds = 0;

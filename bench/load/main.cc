@@ -1,5 +1,5 @@
-// sluice_load: an asynchronous load generator for QueryService. One thread, one completion queue, a
-// fixed number of calls in flight; prints one JSON object.
+// sluice_load: an asynchronous load generator for queries and transactions. One thread, one
+// completion queue, a fixed number of calls in flight; prints one JSON object.
 
 #include <cmath>
 #include <cstdio>
@@ -36,6 +36,8 @@ nlohmann::ordered_json ToJson(const LoadResult& result) {
       {"p99_us", Round(result.latency.QuantileMicros(0.99))},
       {"p999_us", Round(result.latency.QuantileMicros(0.999))},
       {"max_us", Round(result.latency.MaxMicros())},
+      {"acknowledged", result.acknowledged},
+      {"unanswered", result.unanswered},
       {"rows", result.rows},
       {"rows_per_s",
        Round(result.seconds > 0 ? static_cast<double>(result.rows) / result.seconds : 0)},
@@ -58,6 +60,22 @@ nlohmann::ordered_json ToJson(const LoadResult& result) {
   return json;
 }
 
+// The option that the method cannot do without; empty if it is there.
+std::string Missing(const RequestOptions& request) {
+  switch (request.method) {
+    case Method::kTpcbCalls:
+    case Method::kInteract:
+    case Method::kTpcbBatch:
+      return "";
+    case Method::kQuery:
+    case Method::kStream:
+      return request.sql.empty() ? "--sql" : "";
+    default:
+      if (request.sql.empty()) return "--sql";
+      return request.keys == 0 ? "--keys" : "";
+  }
+}
+
 int Main(int argc, char** argv) {
   LoadOptions options;
   RequestOptions& request = options.request;
@@ -72,18 +90,31 @@ int Main(int argc, char** argv) {
                                                  {"insert", Method::kInsert},
                                                  {"batch", Method::kBatch},
                                                  {"query", Method::kQuery},
-                                                 {"stream", Method::kStream}};
-  app.add_option("--method", request.method,
-                 "point, insert: Query with a random key; batch: ExecuteBatch with many; query, "
-                 "stream: the SQL as it stands")
+                                                 {"stream", Method::kStream},
+                                                 {"tpcb_calls", Method::kTpcbCalls},
+                                                 {"interact", Method::kInteract},
+                                                 {"tpcb_batch", Method::kTpcbBatch},
+                                                 {"transaction_point", Method::kTransactionPoint},
+                                                 {"interact_point", Method::kInteractPoint}};
+  app.add_option(
+         "--method", request.method,
+         "point, insert: Query with a random key; batch: ExecuteBatch with many; query, "
+         "stream: the SQL as it stands; tpcb_calls, interact, tpcb_batch: the transactions "
+         "of pgbench; transaction_point, interact_point: point in one read-only transaction")
       ->transform(CLI::CheckedTransformer(methods));
-  app.add_option("--sql", request.sql, "Statement; with a key it has one parameter")->required();
+  app.add_option("--sql", request.sql, "Statement; with a key it has one parameter");
   app.add_option("--connection", request.connection_id, "Connection ID")->capture_default_str();
   app.add_option("--keys", request.keys, "Keys are 1 to this")->check(CLI::PositiveNumber);
   app.add_option("--sets", request.sets, "batch: rows in one")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--seed", request.seed, "Seed of the random keys")->capture_default_str();
+  app.add_option("--branches", request.tpcb.branches, "pgbench: branches of the database")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--accounts", request.tpcb.accounts, "pgbench: accounts of the database")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--chunk-bytes", request.chunk_bytes, "stream: chunk size asked for");
   app.add_option("--concurrency", options.concurrency, "Calls in flight")
       ->check(CLI::PositiveNumber)
@@ -98,9 +129,9 @@ int Main(int argc, char** argv) {
   app.add_option("--duration", duration, "Seconds to measure")->capture_default_str();
   app.add_option("--server-pid", options.server_pid, "Process whose CPU time is measured");
   CLI11_PARSE(app, argc, argv);
-  const bool keyed = request.method != Method::kQuery && request.method != Method::kStream;
-  if (keyed && request.keys == 0) {
-    std::fputs("this method needs --keys\n", stderr);
+  const std::string missing = Missing(request);
+  if (!missing.empty()) {
+    std::fprintf(stderr, "this method needs %s\n", missing.c_str());
     return 2;
   }
   options.warm_up = options.calls > 0 ? std::chrono::nanoseconds(0) : Seconds(warm_up);

@@ -6,8 +6,6 @@
 #include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/slice.h>
 
-#include "sluice/v1/query.pb.h"
-
 namespace sluice::bench {
 namespace {
 
@@ -38,6 +36,7 @@ std::string PathOf(Method method) {
     case Method::kStream:
       return "/sluice.v1.QueryService/StreamQuery";
     case Method::kBatch:
+    case Method::kTpcbBatch:
       return "/sluice.v1.QueryService/ExecuteBatch";
     default:
       return "/sluice.v1.QueryService/Query";
@@ -69,6 +68,11 @@ std::string ConstantPart(const RequestOptions& options) {
   return request.SerializeAsString();
 }
 
+grpc::ByteBuffer ToBuffer(const std::string& bytes) {
+  const grpc::Slice slice(bytes.data(), bytes.size());
+  return grpc::ByteBuffer(&slice, 1);
+}
+
 bool Skip(CodedInputStream& in, uint32_t tag) {
   uint64_t ignored;
   uint32_t size;
@@ -88,6 +92,10 @@ bool Skip(CodedInputStream& in, uint32_t tag) {
 
 }  // namespace
 
+bool InStream(Method method) {
+  return method == Method::kInteract || method == Method::kInteractPoint;
+}
+
 RequestMaker::RequestMaker(const RequestOptions& options)
     : method_(options.method),
       keys_(HasKey(options.method) ? options.keys : 0),
@@ -95,24 +103,22 @@ RequestMaker::RequestMaker(const RequestOptions& options)
       path_(PathOf(options.method)),
       bytes_(ConstantPart(options)),
       constant_size_(bytes_.size()),
-      random_state_(options.seed) {
-  if (method_ != Method::kBatch) return;
-  v1::BatchStep step;
-  step.set_sql(options.sql);
-  step_ = step.SerializeAsString();
-}
-
-uint64_t RequestMaker::RandomKey() {
-  random_state_ += 0x9e3779b97f4a7c15;  // splitmix64
-  uint64_t z = random_state_;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return (z ^ (z >> 31)) % keys_ + 1;
+      tpcb_(options.tpcb),
+      random_(options.seed) {
+  if (method_ == Method::kBatch) {
+    v1::BatchStep step;
+    step.set_sql(options.sql);
+    step_ = step.SerializeAsString();
+  } else if (method_ == Method::kTpcbBatch) {
+    tpcb_batch_.set_connection_id(options.connection_id);
+    tpcb_batch_.set_mode(v1::BATCH_MODE_ATOMIC);
+    for (const TpcbStatement& each : kTpcbStatements) tpcb_batch_.add_steps()->set_sql(each.sql);
+  }
 }
 
 // A Value with a random number.
 void RequestMaker::AppendKey(std::string& out) {
-  const uint64_t key = RandomKey();
+  const uint64_t key = random_.UpTo(keys_);
   if (method_ == Method::kPoint) key_ = key;
   std::string value(1, static_cast<char>(kInt64ValueTag));
   AppendVarint(key, value);
@@ -136,7 +142,18 @@ void RequestMaker::AppendSets() {
   step_.resize(head);
 }
 
+void RequestMaker::FillTpcb() {
+  const TpcbValues values = RandomTpcb(tpcb_, random_);
+  for (int i = 0; i < tpcb_batch_.steps_size(); ++i) {
+    SetParams(kTpcbStatements[i], values, *tpcb_batch_.mutable_steps(i)->mutable_params());
+  }
+}
+
 grpc::ByteBuffer RequestMaker::Next() {
+  if (method_ == Method::kTpcbBatch) {
+    FillTpcb();
+    return ToBytes(tpcb_batch_);
+  }
   if (keys_ > 0) {
     bytes_.resize(constant_size_);
     if (method_ == Method::kBatch) {
@@ -146,17 +163,18 @@ grpc::ByteBuffer RequestMaker::Next() {
       AppendKey(bytes_);
     }
   }
-  const grpc::Slice slice(bytes_.data(), bytes_.size());
-  return grpc::ByteBuffer(&slice, 1);
+  return ToBuffer(bytes_);
 }
 
 ResponseFacts Inspect(grpc::ByteBuffer* response, Method method) {
   ResponseFacts facts;
   facts.bytes = response->Length();
+  const bool batch = method == Method::kBatch || method == Method::kTpcbBatch;
+  const uint32_t counted = batch ? kResultsTag : kRowsTag;
   grpc::ProtoBufferReader reader(response);
   CodedInputStream in(&reader);
   while (const uint32_t tag = in.ReadTag()) {
-    if (tag == (method == Method::kBatch ? kResultsTag : kRowsTag)) ++facts.rows;
+    if (tag == counted) ++facts.rows;
     if (tag == kLastTag) facts.last = true;
     if (!Skip(in, tag)) return facts;
   }
@@ -168,12 +186,29 @@ std::string CheckPoint(grpc::ByteBuffer* response, uint64_t key) {
   grpc::ProtoBufferReader reader(response);
   v1::QueryResponse message;
   if (!message.ParseFromZeroCopyStream(&reader)) return "a response that is not a message";
-  if (message.rows_size() != 1 || message.rows(0).values_size() == 0) {
-    return std::to_string(message.rows_size()) + " rows for a point read";
+  return CheckPoint(message, key);
+}
+
+std::string CheckPoint(const v1::QueryResponse& response, uint64_t key) {
+  if (response.rows_size() != 1 || response.rows(0).values_size() == 0) {
+    return std::to_string(response.rows_size()) + " rows for a point read";
   }
-  const auto found = static_cast<uint64_t>(message.rows(0).values(0).int64_value());
+  const auto found = static_cast<uint64_t>(response.rows(0).values(0).int64_value());
   if (found == key) return "";
   return "row " + std::to_string(found) + " for key " + std::to_string(key);
+}
+
+grpc::ByteBuffer ToBytes(const google::protobuf::MessageLite& message) {
+  return ToBuffer(message.SerializeAsString());
+}
+
+void SetParams(const TpcbStatement& statement,
+               const TpcbValues& values,
+               google::protobuf::RepeatedPtrField<v1::Value>& params) {
+  params.Clear();
+  for (const auto param : statement.params) {
+    if (param != nullptr) params.Add()->set_int64_value(values.*param);
+  }
 }
 
 }  // namespace sluice::bench

@@ -4,7 +4,12 @@
 #include <cstdint>
 #include <string>
 
+#include <google/protobuf/message_lite.h>
 #include <grpcpp/support/byte_buffer.h>
+
+#include "bench/random.h"
+#include "bench/tpcb.h"
+#include "sluice/v1/query.pb.h"
 
 namespace sluice::bench {
 
@@ -15,15 +20,24 @@ enum class Method {
   kBatch,   // ExecuteBatch of that insert with many sets of one number
   kQuery,   // Query with fixed SQL
   kStream,  // StreamQuery with fixed SQL
+  // A call of the first three of these is a transaction of pgbench.
+  kTpcbCalls,         // a Query for each statement
+  kInteract,          // the same over an Interact stream
+  kTpcbBatch,         // one ExecuteBatch
+  kTransactionPoint,  // kPoint in a read-only transaction, which lasts as long as the run
+  kInteractPoint,     // the same over an Interact stream
 };
+
+bool InStream(Method method);  // in an Interact stream
 
 struct RequestOptions {
   Method method = Method::kPoint;
   std::string connection_id = "default";
-  std::string sql;          // all but kQuery and kStream: it has one parameter, the key
-  uint64_t keys = 0;        // of these: keys are 1 … keys
+  std::string sql;          // with a key that is its one parameter; not of pgbench
+  uint64_t keys = 0;        // keys are 1 … keys
   int64_t sets = 100;       // kBatch: rows in a batch
   int64_t chunk_bytes = 0;  // kStream
+  TpcbSize tpcb;            // of the database, for pgbench
   uint64_t seed = 1;
 };
 
@@ -42,8 +56,11 @@ class RequestMaker {
 
   Method method() const { return method_; }
 
+  // For calls that make their own messages.
+  Random& random() { return random_; }
+
  private:
-  uint64_t RandomKey();
+  void FillTpcb();
   void AppendKey(std::string& out);
   void AppendSets();
 
@@ -54,7 +71,9 @@ class RequestMaker {
   std::string bytes_;  // the constant part, then room for the key
   const size_t constant_size_;
   std::string step_;  // kBatch: the step with its sets
-  uint64_t random_state_;
+  const TpcbSize tpcb_;
+  v1::ExecuteBatchRequest tpcb_batch_;  // kTpcbBatch
+  Random random_;
   uint64_t key_ = 0;
 };
 
@@ -71,6 +90,14 @@ ResponseFacts Inspect(grpc::ByteBuffer* response, Method method);
 
 // Empty if the response is the one row that has this key in its first column; else what it is.
 std::string CheckPoint(grpc::ByteBuffer* response, uint64_t key);
+std::string CheckPoint(const v1::QueryResponse& response, uint64_t key);
+
+grpc::ByteBuffer ToBytes(const google::protobuf::MessageLite& message);
+
+// Replaces the parameters by the values of a statement of pgbench.
+void SetParams(const TpcbStatement& statement,
+               const TpcbValues& values,
+               google::protobuf::RepeatedPtrField<v1::Value>& params);
 
 }  // namespace sluice::bench
 

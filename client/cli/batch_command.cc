@@ -100,6 +100,7 @@ absl::StatusOr<v1::ExecuteBatchRequest> MakeRequest(Session& session, Plan* plan
   request.set_validate_only(options.write.validate_only);
   request.set_max_affected_rows(options.write.max_affected_rows);
   request.set_request_id(options.write.request_id);
+  SelectTransaction(session, &request);
   absl::Status status;
   if (options.file.empty()) {
     v1::BatchStep& step = *request.add_steps();
@@ -317,6 +318,7 @@ ExitCode RunBatch(Session& session) {
                     " failed, ", CountOf(response->rows_affected(), "row"), " changed",
                     request->validate_only() ? ", all rolled back" : "", " (",
                     ElapsedText(response->elapsed()), ")"));
+  NoteTransaction(session, *response);
   if (cut) Warn(session, "a result was cut: there are more rows; sluice query --stream prints all");
   return code == kExitOk && response->failed() > 0 ? kExitFailed : code;
 }

@@ -120,6 +120,28 @@ ExitCode RunCommand(Session& session) {
       return RunConnectionsRegister(session);
     case Command::kConnectionsClose:
       return RunConnectionsClose(session);
+    case Command::kTxBegin:
+      return RunTxBegin(session);
+    case Command::kTxCommit:
+      return RunTxCommit(session);
+    case Command::kTxRollback:
+      return RunTxRollback(session);
+    case Command::kTxSavepoint:
+      return RunTxSavepoint(session);
+    case Command::kTxRollbackTo:
+      return RunTxRollbackTo(session);
+    case Command::kTxRelease:
+      return RunTxRelease(session);
+    case Command::kTxKeep:
+      return RunTxKeep(session);
+    case Command::kTxGet:
+      return RunTxGet(session);
+    case Command::kTxList:
+      return RunTxList(session);
+    case Command::kTxEnd:
+      return RunTxEnd(session);
+    case Command::kTxOutcome:
+      return RunTxOutcome(session);
     case Command::kHealth:
       return RunHealth(session);
     case Command::kInfo:

@@ -49,12 +49,26 @@ ExitCode RunConnectionsGet(Session& session);
 ExitCode RunConnectionsTest(Session& session);
 ExitCode RunConnectionsRegister(Session& session);
 ExitCode RunConnectionsClose(Session& session);
+ExitCode RunTxBegin(Session& session);
+ExitCode RunTxCommit(Session& session);
+ExitCode RunTxRollback(Session& session);
+ExitCode RunTxSavepoint(Session& session);
+ExitCode RunTxRollbackTo(Session& session);
+ExitCode RunTxRelease(Session& session);
+ExitCode RunTxKeep(Session& session);
+ExitCode RunTxGet(Session& session);
+ExitCode RunTxList(Session& session);
+ExitCode RunTxEnd(Session& session);
+ExitCode RunTxOutcome(Session& session);
 
 // A line on standard error for people, unless --quiet.
 void Note(const Session& session, absl::string_view text);
 void Warn(const Session& session, absl::string_view text);
 // The same for a failure that is this side's own.
 void Complain(const Session& session, absl::string_view text);
+
+// `transaction tx_… is active; its lease ends in 5s`.
+std::string TransactionText(const v1::TransactionStatus& transaction);
 
 // Shows a failed call on standard error and answers its exit code.
 ExitCode Fail(Session& session, const absl::Status& status, absl::string_view sql, bool read_only);
@@ -63,6 +77,21 @@ ExitCode Fail(Session& session, const client::Error& error, CallContext context)
 
 // Flushes standard output; the code for how that went. A reader that went away is fine.
 ExitCode FinishOutput(Session& session);
+
+// Puts a statement, a batch or a load into the transaction that was named, if one was.
+template <class Request>
+void SelectTransaction(const Session& session, Request* request) {
+  const TxOptions& tx = session.options.tx;
+  if (tx.id.empty()) return;
+  request->mutable_transaction()->set_transaction_id(tx.id);
+  request->mutable_transaction()->set_commit(tx.commit);
+}
+
+// Tells where it stands afterwards, if an answer of such a request does.
+template <class Response>
+void NoteTransaction(const Session& session, const Response& response) {
+  if (response.has_transaction()) Note(session, TransactionText(response.transaction()));
+}
 
 // `1 row`, `2 rows`.
 std::string CountOf(int64_t count, absl::string_view noun);

@@ -50,6 +50,7 @@ struct LoadResult {
   int64_t skipped = 0;
   int64_t chunks = 0;
   int64_t chunks_failed = 0;
+  std::string transaction;  // where the caller's stands afterwards, in words; empty: there is none
 };
 
 // How a value of a file becomes one of a column.

@@ -146,6 +146,7 @@ ExitCode Loader::Finish(LoadResult* result) {
   result->skipped += response->rows_skipped();
   result->chunks += response->chunk_count();
   result->chunks_failed += response->chunks_failed();
+  if (response->has_transaction()) result->transaction = TransactionText(response->transaction());
   int shown = 0;
   for (const v1::BulkChunk& chunk : response->chunks()) {
     if (chunk.has_error() && shown++ < kShownFailures) {

@@ -185,6 +185,7 @@ class RowImport {
     header.set_max_affected_rows(options_.write.max_affected_rows);
     header.set_validate_only(options_.write.validate_only);
     header.set_request_id(options_.write.request_id);
+    SelectTransaction(session_, &header);
     return header;
   }
 
@@ -216,6 +217,7 @@ class RowImport {
     if (!answered) return code;
     const ExitCode printed = PrintLoads(session_, {result}, progress_);
     if (options_.write.validate_only) Note(session_, "all was rolled back: --validate");
+    if (!result.transaction.empty()) Note(session_, result.transaction);
     return code == kExitOk ? printed : code;
   }
 

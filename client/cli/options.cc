@@ -1,88 +1,36 @@
 // The only file that includes CLI11, which is slow to compile.
 #include "client/cli/options.h"
 
-#include <algorithm>
 #include <iostream>
 #include <map>
 
 #include <CLI/CLI.hpp>
 
-#include "absl/status/status.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-
-#include "client/address.h"
-#include "client/cli/parameters.h"
 #include "client/cli/report.h"
-#include "client/cli/request_id.h"
-#include "client/cli/utf8.h"
+#include "client/cli/resolve.h"
 
 namespace sluice::cli {
 namespace {
 
 constexpr int kMaxParams = 1 << 16;
 
-// What CLI11 fills in; Resolve turns it into Options.
-struct Raw {
-  std::string format;
-  std::string timeout;
-  // Of the command that has a statement: each of them adds its own.
-  std::vector<CLI::Option*> sql;
-  std::vector<CLI::Option*> params;
-  std::vector<CLI::Option*> named;
-  std::vector<std::string> params_sink;  // CLI11 wants a place; results() is what is read
-  std::vector<std::string> named_sink;
-  std::string mode;
-  std::string form;
-  std::string on_conflict;
-  std::string columns;
-  std::string key;
-  CLI::Option* null_text = nullptr;
-  std::string null_sink;
-  std::string drain_timeout;
+// What CLI11 fills in.
+struct Raw : RawOptions {
+  // Each command adds its own; results() of the one that was given is what is read.
+  std::vector<CLI::Option*> connection_options;
+  std::vector<CLI::Option*> sql_options;
+  std::vector<CLI::Option*> param_options;
+  std::vector<CLI::Option*> named_options;
+  CLI::Option* null_option = nullptr;
+  std::string null_sink;  // CLI11 wants a place
+  std::vector<std::string> values_sink;
 };
-
-const std::map<std::string, v1::BatchMode>& Modes() {
-  static const auto* const modes =
-      new std::map<std::string, v1::BatchMode>{{"atomic", v1::BATCH_MODE_ATOMIC},
-                                               {"stop", v1::BATCH_MODE_STOP_ON_ERROR},
-                                               {"continue", v1::BATCH_MODE_CONTINUE}};
-  return *modes;
-}
-
-const std::map<std::string, v1::ConflictAction>& ConflictActions() {
-  static const auto* const actions =
-      new std::map<std::string, v1::ConflictAction>{{"fail", v1::CONFLICT_ACTION_FAIL},
-                                                    {"skip", v1::CONFLICT_ACTION_SKIP},
-                                                    {"update", v1::CONFLICT_ACTION_UPDATE}};
-  return *actions;
-}
-
-const std::map<std::string, FileForm>& FileForms() {
-  static const auto* const forms =
-      new std::map<std::string, FileForm>{{"csv", FileForm::kCsv},
-                                          {"tsv", FileForm::kTsv},
-                                          {"ndjson", FileForm::kNdjson},
-                                          {"sql", FileForm::kSql}};
-  return *forms;
-}
 
 template <class Value>
 CLI::IsMember OneOf(const std::map<std::string, Value>& values) {
   std::vector<std::string> names;
   for (const auto& [name, value] : values) names.push_back(name);
   return CLI::IsMember(names);
-}
-
-const std::map<std::string, Format>& Formats() {
-  static const auto* const formats =
-      new std::map<std::string, Format>{{"table", Format::kTable},
-                                        {"json", Format::kJson},
-                                        {"ndjson", Format::kNdjson},
-                                        {"csv", Format::kCsv},
-                                        {"markdown", Format::kMarkdown}};
-  return *formats;
 }
 
 // An option that takes one value or more, each as it is: CLI11 would otherwise split [1,2] in two.
@@ -93,35 +41,59 @@ CLI::Option* AddValues(CLI::App* app,
   return app->add_option(names, *sink, help)->expected(1, kMaxParams)->allow_extra_args(false);
 }
 
-void AddConnection(CLI::App* app, Options* options) {
-  app->add_option("-c,--connection", options->connection_id, "Connection to run on")
-      ->capture_default_str()
+void AddConnection(CLI::App* app, Options* options, Raw* raw) {
+  raw->connection_options.push_back(
+      app->add_option("-c,--connection", options->connection_id, "Connection to run on")
+          ->capture_default_str()
+          ->type_name("ID"));
+}
+
+// For a command that knows its connection by a transaction.
+void AddItsConnection(CLI::App* app, Options* options, Raw* raw) {
+  raw->connection_options.push_back(
+      app->add_option("-c,--connection", options->connection_id,
+                      "Its connection, to have it checked (default: whichever it is)")
+          ->type_name("ID"));
+}
+
+// The transaction of a command below `tx`.
+void AddTransactionId(CLI::App* app, Options* options) {
+  app->add_option("ID", options->tx.id, "The transaction: what `tx begin` printed")->required();
+}
+
+void AddCommit(CLI::App* app, const std::string& part, Options* options) {
+  app->add_flag("--commit", options->tx.commit,
+                "Commit the transaction after it, if the " + part + " succeeds");
+}
+
+// For a command that runs by itself, or in a transaction.
+void AddTransaction(CLI::App* app, const std::string& part, Options* options) {
+  app->add_option("--transaction", options->tx.id, "Run in this transaction; see `sluice tx`")
       ->type_name("ID");
+  AddCommit(app, part, options);
 }
 
 // What names one statement, and its values.
 void AddStatement(CLI::App* app, bool params, Options* options, Raw* raw) {
-  raw->sql.push_back(app->add_option("SQL", options->query.sql,
-                                     "The statement; `-` reads it from standard input"));
-  AddConnection(app, options);
+  raw->sql_options.push_back(app->add_option("SQL", options->query.sql,
+                                             "The statement; `-` reads it from standard input"));
   if (params) {
-    raw->params.push_back(
+    raw->param_options.push_back(
         AddValues(
-            app, "-p,--param", &raw->params_sink,
+            app, "-p,--param", &raw->values_sink,
             "Value of a numbered parameter; may be repeated. null, true, false and numbers mean "
             "what they say, text:… int:… real:… blob:HEX json:… force a type, all else is text")
             ->type_name("VALUE"));
-    raw->named.push_back(
-        AddValues(app, "--named", &raw->named_sink, "Value of a named parameter; may be repeated")
+    raw->named_options.push_back(
+        AddValues(app, "--named", &raw->values_sink, "Value of a named parameter; may be repeated")
             ->type_name("NAME=VALUE"));
   }
   app->add_option("-f,--file", options->query.file, "Read the statement from a file")
       ->type_name("FILE");
 }
 
-void AddQuery(CLI::App* app, Options* options, Raw* raw) {
-  CLI::App* const query =
-      app->add_subcommand("query", "Run one SQL statement and print its result");
+// What `query` and `tx query` have in common.
+void AddQueryOptions(CLI::App* query, Options* options, Raw* raw) {
   AddStatement(query, true, options, raw);
   query
       ->add_option("--max-rows", options->query.max_rows,
@@ -133,15 +105,25 @@ void AddQuery(CLI::App* app, Options* options, Raw* raw) {
   query->add_flag("--read-only", options->query.read_only,
                   "Refuse to write; a query that was not executed is then retried");
   query->callback([options] { options->command = Command::kQuery; });
+}
+
+void AddQuery(CLI::App* app, Options* options, Raw* raw) {
+  CLI::App* const query =
+      app->add_subcommand("query", "Run one SQL statement and print its result");
+  AddQueryOptions(query, options, raw);
+  AddConnection(query, options, raw);
+  AddTransaction(query, "statement", options);
 
   CLI::App* const describe = app->add_subcommand(
       "describe", "Show the parameters and columns of a statement, without running it");
   AddStatement(describe, false, options, raw);
+  AddConnection(describe, options, raw);
   describe->callback([options] { options->command = Command::kDescribe; });
 
   CLI::App* const explain = app->add_subcommand(
       "explain", "Show how a statement would be run, and what in it will be slow");
   AddStatement(explain, true, options, raw);
+  AddConnection(explain, options, raw);
   explain->callback([options] { options->command = Command::kExplain; });
 }
 
@@ -168,12 +150,10 @@ void AddWrite(CLI::App* app, const std::string& part, bool dumps, WriteOptions* 
   app->add_flag("--validate", write->validate_only, "Execute, report and roll back" + not_dumps);
 }
 
-void AddBatch(CLI::App* app, Options* options, Raw* raw) {
-  CLI::App* const batch =
-      app->add_subcommand("batch", "Run several SQL statements, by default all or none of them");
+// What `batch` and `tx batch` have in common.
+void AddBatchOptions(CLI::App* batch, Options* options, Raw* raw) {
   BatchOptions* const to = &options->batch;
   batch->add_option("FILE", to->file, "Statements with a `;` between them; `-`: standard input");
-  AddConnection(batch, options);
   batch->add_option("--sql", to->sql, "One statement, run once for each line of --params")
       ->type_name("SQL");
   batch
@@ -185,12 +165,20 @@ void AddBatch(CLI::App* app, Options* options, Raw* raw) {
   batch->callback([options] { options->command = Command::kBatch; });
 }
 
+void AddBatch(CLI::App* app, Options* options, Raw* raw) {
+  CLI::App* const batch =
+      app->add_subcommand("batch", "Run several SQL statements, by default all or none of them");
+  AddBatchOptions(batch, options, raw);
+  AddConnection(batch, options, raw);
+  AddTransaction(batch, "batch", options);
+}
+
 void AddImport(CLI::App* app, Options* options, Raw* raw) {
   CLI::App* const import =
       app->add_subcommand("import", "Load a CSV, TSV or NDJSON file into a table, or an SQL dump");
   ImportOptions* const to = &options->import;
   import->add_option("FILE", to->file, "What to load; `-`: standard input")->required();
-  AddConnection(import, options);
+  AddConnection(import, options, raw);
   import->add_option("-t,--table", to->table, "Table to load into")->type_name("T");
   import->add_option("--schema", to->schema, "Schema of the table")->type_name("S");
   import->add_option("--columns", raw->columns, "Columns of the file (default: its header)")
@@ -199,7 +187,7 @@ void AddImport(CLI::App* app, Options* options, Raw* raw) {
       ->check(OneOf(FileForms()))
       ->type_name("FORM");
   import->add_flag("!--no-header", to->header, "The first line is a row already");
-  raw->null_text =
+  raw->null_option =
       import
           ->add_option("--null", raw->null_sink,
                        "Unquoted fields that are NULL, in every column (default: empty ones, in "
@@ -221,15 +209,16 @@ void AddImport(CLI::App* app, Options* options, Raw* raw) {
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000'000));
   AddWrite(import, "chunk", true, &to->write, raw);
+  AddTransaction(import, "load", options);
   import->callback([options] { options->command = Command::kImport;
 });
 }  // namespace
 
-void AddBackup(CLI::App* app, Options* options) {
+void AddBackup(CLI::App* app, Options* options, Raw* raw) {
   CLI::App* const backup = app->add_subcommand(
       "backup", "Copy a whole database into a file, while it goes on being used");
   backup->add_option("FILE", options->backup.file, "Where to put the copy")->required();
-  AddConnection(backup, options);
+  AddConnection(backup, options, raw);
   backup->add_flag("--force", options->backup.force, "Overwrite the file");
   backup->callback([options] { options->command = Command::kBackup; });
 }
@@ -243,7 +232,7 @@ CLI::App* AddSub(
   return sub;
 }
 
-void AddSchema(CLI::App* app, Options* options) {
+void AddSchema(CLI::App* app, Options* options, Raw* raw) {
   CLI::App* const schema = app->add_subcommand("schema", "Show schemas, tables and their parts");
   schema->require_subcommand(1);
   SchemaOptions* const to = &options->schema;
@@ -255,7 +244,7 @@ void AddSchema(CLI::App* app, Options* options) {
   CLI::App* const describe = AddSub(schema, "describe", "Show one table or view with all its parts",
                                     Command::kSchemaDescribe, options);
   describe->add_option("TABLE", to->table, "Which one")->required();
-  for (CLI::App* sub : {schemas, tables, describe}) AddConnection(sub, options);
+  for (CLI::App* sub : {schemas, tables, describe}) AddConnection(sub, options, raw);
   for (CLI::App* sub : {tables, describe}) {
     sub->add_option("--schema", to->schema, "Of this schema")->type_name("S");
   }
@@ -292,19 +281,105 @@ void AddConnections(CLI::App* app, Options* options, Raw* raw) {
       ->type_name("D");
 }
 
-// Values may stand right before the statement, `query -p 7 "SELECT ?"`, and then take it along: the
-// last value is the statement where there is no other.
-void GiveBackStatement(std::vector<std::string>* params,
-                       std::vector<std::string>* named,
-                       QueryOptions* query) {
-  if (!query->sql.empty() || !query->file.empty()) return;
-  if (params->size() >= 2) {
-    query->sql = params->back();
-    params->pop_back();
-  } else if (named->size() >= 2 && !IsNamedParameter(named->back())) {
-    query->sql = named->back();
-    named->pop_back();
+void AddTxBegin(CLI::App* tx, Options* options, Raw* raw) {
+  CLI::App* const begin = AddSub(tx, "begin", "Begin a transaction and print the id to use it with",
+                                 Command::kTxBegin, options);
+  AddConnection(begin, options, raw);
+  begin->add_flag("--read-only", raw->read_only,
+                  "Refuse to write; on SQLite a snapshot that blocks nobody");
+  begin
+      ->add_option("--isolation", raw->isolation,
+                   "At least this level (default: the engine's own; SQLite is always serializable)")
+      ->check(OneOf(Isolations()))
+      ->type_name("LEVEL");
+  begin
+      ->add_option("--idle-timeout", raw->idle_timeout,
+                   "Roll back when nothing was done in it for this long (default: the server's "
+                   "limit, 30s)")
+      ->type_name("D");
+  begin
+      ->add_option("--max-life", raw->max_life,
+                   "Roll back when it is this old (default: the server's limit, 10m)")
+      ->type_name("D");
+  begin->add_option("--label", raw->label, "A name for lists, logs and those who wait for it")
+      ->type_name("L");
+}
+
+// The commands that run statements.
+void AddTxStatements(CLI::App* tx, Options* options, Raw* raw) {
+  CLI::App* const query =
+      AddSub(tx, "query", "Run one SQL statement in a transaction", Command::kQuery, options);
+  AddTransactionId(query, options);
+  AddQueryOptions(query, options, raw);
+  AddCommit(query, "statement", options);
+  AddItsConnection(query, options, raw);
+  CLI::App* const batch =
+      AddSub(tx, "batch", "Run several SQL statements in a transaction", Command::kBatch, options);
+  AddTransactionId(batch, options);
+  AddBatchOptions(batch, options, raw);
+  AddCommit(batch, "batch", options);
+  AddItsConnection(batch, options, raw);
+}
+
+// The commands that end a transaction, go back in it, or keep it.
+void AddTxSteps(CLI::App* tx, Options* options, Raw* raw) {
+  CLI::App* const commit = AddSub(tx, "commit", "Commit", Command::kTxCommit, options);
+  CLI::App* const rollback = AddSub(tx, "rollback", "Roll back", Command::kTxRollback, options);
+  CLI::App* const savepoint =
+      AddSub(tx, "savepoint", "Set a savepoint", Command::kTxSavepoint, options);
+  CLI::App* const rollback_to =
+      AddSub(tx, "rollback-to", "Undo what came after a savepoint; cures a failed transaction",
+             Command::kTxRollbackTo, options);
+  CLI::App* const release = AddSub(tx, "release", "Forget a savepoint; what it guarded stays",
+                                   Command::kTxRelease, options);
+  CLI::App* const keep =
+      AddSub(tx, "keep", "Start the idle time of the lease anew", Command::kTxKeep, options);
+  for (CLI::App* sub : {commit, rollback, savepoint, rollback_to, release, keep}) {
+    AddTransactionId(sub, options);
+    AddItsConnection(sub, options, raw);
   }
+  for (CLI::App* sub : {savepoint, rollback_to, release}) {
+    sub->add_option("NAME", options->tx.savepoint, "Name of the savepoint")->required();
+  }
+  commit
+      ->add_option("--request-id", options->tx.request_id,
+                   "Makes a repeat safe: a UUID (default: a new one)")
+      ->type_name("UUID");
+}
+
+// The commands that look at transactions, or end somebody's.
+void AddTxViews(CLI::App* tx, Options* options, Raw* raw) {
+  CLI::App* const get = AddSub(tx, "get", "Show one transaction", Command::kTxGet, options);
+  get->add_option("ID", options->tx.id, "Its id, or its handle (tx_…)")->required();
+  CLI::App* const list =
+      AddSub(tx, "list", "List the open transactions, the oldest first", Command::kTxList, options);
+  raw->connection_options.push_back(list->add_option("-c,--connection", options->connection_id,
+                                                     "Those on this connection only (default: all)")
+                                        ->type_name("ID"));
+  CLI::App* const end =
+      AddSub(tx, "end", "Roll somebody's transaction back", Command::kTxEnd, options);
+  end->add_option("HANDLE", options->tx.handle, "Its handle (tx_…), which `tx list` shows")
+      ->required();
+  CLI::App* const outcome =
+      AddSub(tx, "outcome", "Tell what became of a transaction whose answer was lost",
+             Command::kTxOutcome, options);
+  outcome->add_option("ID", options->tx.id, "The transaction, which the server knows for a while");
+  outcome
+      ->add_option(
+          "--request-id", options->tx.request_id,
+          "Instead, that of its commit or of any write, which the database knows for a day")
+      ->type_name("UUID");
+  AddConnection(outcome, options, raw);
+}
+
+void AddTx(CLI::App* app, Options* options, Raw* raw) {
+  CLI::App* const tx = app->add_subcommand(
+      "tx", "Begin, use, end and show transactions that last longer than a call");
+  tx->require_subcommand(1);
+  AddTxBegin(tx, options, raw);
+  AddTxStatements(tx, options, raw);
+  AddTxSteps(tx, options, raw);
+  AddTxViews(tx, options, raw);
 }
 
 // What the options of this name hold; each command has its own.
@@ -315,169 +390,14 @@ std::vector<std::string> Results(const std::vector<CLI::Option*>& options) {
   return {};
 }
 
-absl::Status ResolveStatement(const Raw& raw, QueryOptions* query) {
-  std::vector<std::string> params = Results(raw.params);
-  std::vector<std::string> named = Results(raw.named);
-  const std::vector<std::string> sql = Results(raw.sql);
-  if (!sql.empty()) query->sql = sql.back();
-  GiveBackStatement(&params, &named, query);
-  if (query->sql.empty() == query->file.empty()) {
-    return absl::InvalidArgumentError(
-        "one statement is wanted: as an argument, from a file with -f FILE, or `-` for standard "
-        "input");
-  }
-  for (const std::string& text : params) {
-    auto value = ParseParameter(text);
-    if (!value.ok()) return value.status();
-    query->params.push_back(*std::move(value));
-  }
-  for (const std::string& text : named) {
-    auto value = ParseNamedParameter(text);
-    if (!value.ok()) return value.status();
-    query->named_params.push_back(*std::move(value));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ResolveWrite(const Raw& raw, WriteOptions* write) {
-  if (!raw.mode.empty()) write->mode = Modes().at(raw.mode);
-  if (write->request_id == "auto") {
-    write->request_id = NewRequestId();
-  } else if (!write->request_id.empty() && !IsUuid(write->request_id)) {
-    return absl::InvalidArgumentError("--request-id wants a UUID, or `auto`");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ResolveBatch(const Raw& raw, BatchOptions* batch) {
-  const bool one_statement = !batch->sql.empty() && !batch->params_file.empty();
-  const bool parts_of_one = !batch->sql.empty() || !batch->params_file.empty();
-  if (batch->file.empty() ? !one_statement : parts_of_one) {
-    return absl::InvalidArgumentError(
-        "batch wants a FILE of statements, or --sql SQL with --params FILE");
-  }
-  if (!IsUtf8(batch->sql)) return absl::InvalidArgumentError("the statement is not UTF-8");
-  return ResolveWrite(raw, &batch->write);
-}
-
-// The form of a file by the end of its name.
-std::optional<FileForm> FormByName(const std::string& file) {
-  const std::string name = absl::AsciiStrToLower(file);
-  if (absl::EndsWith(name, ".csv")) return FileForm::kCsv;
-  if (absl::EndsWith(name, ".tsv") || absl::EndsWith(name, ".tab")) return FileForm::kTsv;
-  if (absl::EndsWith(name, ".ndjson") || absl::EndsWith(name, ".jsonl")) return FileForm::kNdjson;
-  if (absl::EndsWith(name, ".sql")) return FileForm::kSql;
-  return std::nullopt;
-}
-
-// Names with commas between them, as a line of CSV has them.
-absl::StatusOr<std::vector<std::string>> Names(const std::string& option, const std::string& text) {
-  std::vector<std::string> names;
-  if (text.empty()) return names;
-  for (size_t begin = 0; begin <= text.size();) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    names.push_back(text.substr(begin, end - begin));
-    if (names.back().empty() || !IsUtf8(names.back())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(option, " wants names with commas between them"));
-    }
-    begin = end + 1;
-  }
-  return names;
-}
-
-absl::Status ResolveImport(const Raw& raw, ImportOptions* import) {
-  const auto form =
-      raw.form.empty() ? FormByName(import->file) : std::make_optional(FileForms().at(raw.form));
-  if (!form) {
-    return absl::InvalidArgumentError(
-        "the file's name does not say its form: add --format csv, tsv, ndjson or sql");
-  }
-  import->form = *form;
-  auto columns = Names("--columns", raw.columns);
-  auto key = Names("--key", raw.key);
-  if (!columns.ok()) return columns.status();
-  if (!key.ok()) return key.status();
-  import->columns = *std::move(columns);
-  import->key = *std::move(key);
-  if (!raw.null_text->empty()) import->null_text = raw.null_sink;
-  if (!raw.on_conflict.empty()) import->on_conflict = ConflictActions().at(raw.on_conflict);
-  const bool for_rows = !import->table.empty() || !import->columns.empty() || import->create ||
-                        !import->header || import->null_text || !import->write.request_id.empty() ||
-                        !import->schema.empty();
-  if (*form == FileForm::kSql && for_rows) {
-    return absl::InvalidArgumentError(
-        "an SQL dump says by itself where its rows belong: --table, --schema, --columns, --create, "
-        "--no-header, --null and --request-id are for the other forms");
-  }
-  if (*form == FileForm::kSql &&
-      (import->write.max_affected_rows > 0 || import->write.validate_only)) {
-    return absl::InvalidArgumentError(
-        "an SQL dump runs in parts that stand by themselves, so neither --max-affected nor "
-        "--validate could hold for all of it; `sluice batch FILE` runs up to 10000 statements as a "
-        "whole and has both");
-  }
-  if (*form != FileForm::kSql && import->table.empty()) {
-    return absl::InvalidArgumentError("import wants --table T");
-  }
-  if (import->create && !import->header && import->columns.empty()) {
-    return absl::InvalidArgumentError(
-        "--create wants names for the columns: a header, or --columns");
-  }
-  if (import->create && import->write.validate_only) {
-    return absl::InvalidArgumentError(
-        "--validate leaves nothing behind, and --create makes a table: make it first, or validate "
-        "without --create a load into one that is there");
-  }
-  if (!import->key.empty() && import->on_conflict != v1::CONFLICT_ACTION_UPDATE) {
-    return absl::InvalidArgumentError("--key goes with --on-conflict update");
-  }
-  if (!IsUtf8(import->table) || !IsUtf8(import->schema)) {
-    return absl::InvalidArgumentError("the table's name is not UTF-8");
-  }
-  return ResolveWrite(raw, &import->write);
-}
-
-absl::Status ResolveClose(const Raw& raw, Options* options) {
-  if (raw.drain_timeout.empty()) return absl::OkStatus();
-  if (raw.drain_timeout == "0") {
-    options->drain_timeout = absl::ZeroDuration();
-    return absl::OkStatus();
-  }
-  const auto timeout = ParseTimeout(raw.drain_timeout);
-  if (!timeout.ok()) return timeout.status();
-  options->drain_timeout = *timeout;
-  return absl::OkStatus();
-}
-
-absl::Status Resolve(const Raw& raw, Options* options) {
-  absl::Status status = client::CheckAddress(options->server);
-  if (!status.ok()) return status;
-  if (!raw.format.empty()) options->format = Formats().at(raw.format);
-  if (!raw.timeout.empty()) {
-    const auto timeout = ParseTimeout(raw.timeout);
-    if (!timeout.ok()) return timeout.status();
-    options->timeout = *timeout;
-  }
-  for (const std::string* text :
-       {&options->connection_id, &options->schema.table, &options->schema.schema,
-        &options->schema.prefix, &options->registration.url, &options->registration.name}) {
-    if (!IsUtf8(*text)) return absl::InvalidArgumentError("an argument is not UTF-8");
-  }
-  switch (options->command) {
-    case Command::kQuery:
-    case Command::kDescribe:
-    case Command::kExplain:
-      return ResolveStatement(raw, &options->query);
-    case Command::kBatch:
-      return ResolveBatch(raw, &options->batch);
-    case Command::kImport:
-      return ResolveImport(raw, &options->import);
-    case Command::kConnectionsClose:
-      return ResolveClose(raw, options);
-    default:
-      return absl::OkStatus();
-  }
+// Takes what only CLI11's own objects tell.
+void Collect(Raw* raw, Options* options) {
+  raw->connection_given = !Results(raw->connection_options).empty();
+  raw->params = Results(raw->param_options);
+  raw->named = Results(raw->named_options);
+  const std::vector<std::string> sql = Results(raw->sql_options);
+  if (!sql.empty()) options->query.sql = sql.back();
+  if (!raw->null_option->empty()) raw->null_text = raw->null_sink;
 }
 
 }  // namespace sluice::cli
@@ -506,9 +426,10 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, Options* opti
   AddQuery(&app, options, &raw);
   AddBatch(&app, options, &raw);
   AddImport(&app, options, &raw);
-  AddBackup(&app, options);
-  AddSchema(&app, options);
+  AddBackup(&app, options, &raw);
+  AddSchema(&app, options, &raw);
   AddConnections(&app, options, &raw);
+  AddTx(&app, options, &raw);
   std::string health_connection;
   CLI::App* const health =
       app.add_subcommand("health", "Show how the server and its databases do; exit code 0 if well");
@@ -536,6 +457,7 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, Options* opti
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
+  Collect(&raw, options);
   const absl::Status status = Resolve(raw, options);
   if (status.ok()) return std::nullopt;
   std::cerr << "sluice: " << status.message() << "\nRun sluice --help for more.\n";

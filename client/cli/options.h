@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 
 #include "client/cli/printer.h"
+#include "sluice/v1/common.pb.h"
 #include "sluice/v1/query.pb.h"
 #include "sluice/v1/value.pb.h"
 
@@ -31,6 +32,17 @@ enum class Command {
   kConnectionsTest,
   kConnectionsRegister,
   kConnectionsClose,
+  kTxBegin,
+  kTxCommit,
+  kTxRollback,
+  kTxSavepoint,
+  kTxRollbackTo,
+  kTxRelease,
+  kTxKeep,
+  kTxGet,
+  kTxList,
+  kTxEnd,
+  kTxOutcome,
   kHealth,
   kInfo,
 };
@@ -99,19 +111,31 @@ struct RegisterOptions {
   bool must_exist = false;
 };
 
+// Which transaction a command is about, and what `tx` is to do with it.
+struct TxOptions {
+  std::string id;          // empty: none
+  std::string handle;      // instead, of get and end
+  bool commit = false;     // after the statement, the batch or the load
+  std::string savepoint;   // its name
+  std::string request_id;  // of commit and outcome; empty: none
+  v1::TransactionOptions begin;
+};
+
 struct Options {
   std::string server = "127.0.0.1:50051";
   std::optional<Format> format;  // none: table on a terminal, else NDJSON
   std::optional<absl::Duration> timeout;
   bool quiet = false;  // no notes on standard error
   Command command = Command::kHealth;
-  std::string connection_id = "default";  // of most commands; empty: all, of health
+  // Of most commands. Empty: all, of health and tx list; that of the transaction, if there is one.
+  std::string connection_id = "default";
   QueryOptions query;
   BatchOptions batch;
   ImportOptions import;
   BackupOptions backup;
   SchemaOptions schema;
   RegisterOptions registration;
+  TxOptions tx;
   std::optional<absl::Duration> drain_timeout;  // of connections close
 };
 

@@ -4,7 +4,6 @@
 #include "absl/strings/str_cat.h"
 
 #include "client/cli/commands.h"
-#include "client/cli/message_json.h"
 #include "client/cli/records.h"
 #include "client/cli/utf8.h"
 #include "client/cli/value_text.h"
@@ -13,16 +12,6 @@ namespace sluice::cli {
 namespace {
 
 using client::ToValue;
-
-bool IsJsonForm(Format format) {
-  return format == Format::kJson || format == Format::kNdjson;
-}
-
-ExitCode PrintMessage(Session& session, const google::protobuf::Message& message) {
-  AppendMessageJson(message, &session.out.Buffer());
-  session.out.Buffer().push_back('\n');
-  return FinishOutput(session);
-}
 
 std::string TypeName(v1::ValueType type) {
   if (type == v1::VALUE_TYPE_UNSPECIFIED) return "";
@@ -77,7 +66,10 @@ ExitCode RunDescribe(Session& session) {
   request.set_sql(session.sql);
   const auto response = session.client.Describe(request, session.Call());
   if (!response.ok()) return Fail(session, response.status(), session.sql, true);
-  if (IsJsonForm(session.format)) return PrintMessage(session, *response);
+  if (IsJsonForm(session.format)) {
+    PrintMessage(session, *response);
+    return FinishOutput(session);
+  }
 
   std::vector<Record> parameters;
   for (const auto& parameter : response->parameters()) {
@@ -106,7 +98,10 @@ ExitCode RunExplain(Session& session) {
   }
   const auto response = session.client.Explain(request, session.Call());
   if (!response.ok()) return Fail(session, response.status(), session.sql, true);
-  if (IsJsonForm(session.format)) return PrintMessage(session, *response);
+  if (IsJsonForm(session.format)) {
+    PrintMessage(session, *response);
+    return FinishOutput(session);
+  }
   if (session.format != Format::kTable) {
     std::vector<Record> records;
     Flatten(response->plan(), 0, &records);

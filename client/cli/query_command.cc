@@ -30,6 +30,7 @@ void NoteResult(const Session& session, const Response& response, int64_t rows, 
     absl::StrAppend(&text, ", last rowid ", response.last_insert_rowid());
   }
   Note(session, absl::StrCat(text, " (", ElapsedText(response.elapsed()), ")"));
+  NoteTransaction(session, response);
 }
 
 template <class Request>
@@ -43,6 +44,7 @@ Request RequestFor(const Session& session) {
     (*request.mutable_named_params())[name] = value;
   }
   request.set_read_only(query.read_only);
+  SelectTransaction(session, &request);
   return request;
 }
 

@@ -1,5 +1,6 @@
 #include "client/cli/records.h"
 
+#include "client/cli/message_json.h"
 #include "client/cli/printer.h"
 #include "client/cli/value_text.h"
 
@@ -48,6 +49,15 @@ void PrintRecord(Session& session, const Record& record) {
     lines.push_back({{"field", ToValue(name)}, {"value", value}});
   }
   PrintRecords(session, lines, {{"field", {}}, {"value", {}}});
+}
+
+bool IsJsonForm(Format format) {
+  return format == Format::kJson || format == Format::kNdjson;
+}
+
+void PrintMessage(Session& session, const google::protobuf::Message& message) {
+  AppendMessageJson(message, &session.out.Buffer());
+  session.out.Buffer().push_back('\n');
 }
 
 }  // namespace sluice::cli

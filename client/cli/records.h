@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "google/protobuf/duration.pb.h"
+#include "google/protobuf/message.h"
 #include "google/protobuf/timestamp.pb.h"
 
 #include "client/cli/commands.h"
@@ -29,6 +30,10 @@ void PrintRecords(Session& session, const std::vector<Record>& records, const Re
 
 // A single record: for people a line per field, for programs one row.
 void PrintRecord(Session& session, const Record& record);
+
+// An answer of the server itself, for the forms that can hold all of it.
+bool IsJsonForm(Format format);
+void PrintMessage(Session& session, const google::protobuf::Message& message);
 
 }  // namespace sluice::cli
 

@@ -4,7 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 #include "client/cli/utf8.h"
@@ -90,6 +92,32 @@ std::string NotReachable(const Error& error, absl::string_view server) {
   return absl::StrCat("cannot reach the server at ", server, ": ", cause);
 }
 
+std::string FactOf(const Error& error, const char* name) {
+  const auto fact = error.metadata.find(name);
+  return fact == error.metadata.end() ? "" : fact->second;
+}
+
+// Where the caller's transaction stands: `tx_…, failed; its lease ends in 4.2s`.
+std::string TransactionFact(const Error& error) {
+  const std::string state = FactOf(error, "transaction_state");
+  if (state.empty()) return "";
+  std::string text = absl::AsciiStrToLower(state);
+  const std::string handle = FactOf(error, "transaction");
+  if (!handle.empty()) text = absl::StrCat(handle, ", ", text);
+  int64_t milliseconds = 0;
+  if (absl::SimpleAtoi(FactOf(error, "transaction_expires_in_ms"), &milliseconds)) {
+    absl::StrAppend(&text, "; its lease ends in ",
+                    absl::FormatDuration(absl::Milliseconds(milliseconds)));
+  }
+  return text;
+}
+
+// The label of the transaction that the call waited for; the message has the rest.
+std::string HolderFact(const Error& error) {
+  const std::string label = FactOf(error, "held_by_label");
+  return label.empty() ? "" : absl::StrCat(FactOf(error, "held_by"), ", which is `", label, "`");
+}
+
 bool NeverReached(const Error& error) {
   return error.code == absl::StatusCode::kUnavailable && error.reason.empty() &&
          error.executed == Executed::kNo;
@@ -164,7 +192,9 @@ ExitCode ExitCodeOf(const Error& error, bool read_only) {
       // Load passes; a result that is too large does not.
       return error.executed == Executed::kNo && error.retry_delay ? kExitUnavailable : kExitFailed;
     case absl::StatusCode::kAborted:
-      return unknown ? kExitFailed : kExitUnavailable;
+      // To send the same again into a transaction that is gone is no use.
+      return unknown || FactOf(error, "transaction_state") == "EXPIRED" ? kExitFailed
+                                                                        : kExitUnavailable;
     default:
       return kExitFailed;
   }
@@ -194,6 +224,7 @@ std::string Describe(const Error& error, const CallContext& context, const Style
     const bool said = absl::StrContains(error.message, condition);
     if (!said) AppendField("condition", condition, style, &out);
   }
+  AppendField("waited for", HolderFact(error), style, &out);
   AppendField("hint", Hint(error), style, &out);
   if (const auto use = error.metadata.find("use"); use != error.metadata.end()) {
     const bool said = absl::StrContains(error.message, use->second);
@@ -203,6 +234,7 @@ std::string Describe(const Error& error, const CallContext& context, const Style
   AppendField("code", CodeText(error), style, &out);
   const bool telling = !context.read_only || error.executed != Executed::kUnknown;
   if (telling) AppendField("executed", ExecutedText(error.executed), style, &out);
+  AppendField("transaction", TransactionFact(error), style, &out);
   AppendField("request", error.request_id, style, &out);
   return out;
 }

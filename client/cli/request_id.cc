@@ -1,7 +1,5 @@
 #include "client/cli/request_id.h"
 
-#include <random>
-
 #include <openssl/evp.h>
 
 #include "absl/strings/ascii.h"
@@ -9,17 +7,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace sluice::cli {
-
-std::string NewRequestId() {
-  std::random_device random;
-  std::string uuid = "xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx";
-  for (char& c : uuid) {
-    const unsigned bits = random() % 16;
-    if (c == 'x') c = "0123456789abcdef"[bits];
-    if (c == 'y') c = "89ab"[bits % 4];
-  }
-  return uuid;
-}
 
 std::string PartRequestId(absl::string_view id, absl::string_view part) {
   const std::string text = absl::StrCat(part, " of ", absl::AsciiStrToLower(id));

@@ -1,4 +1,4 @@
-// Ids that make a repeat safe.
+// What the tool does with ids that make a repeat safe; client/request_id.h makes them.
 #ifndef SLUICE_CLIENT_CLI_REQUEST_ID_H_
 #define SLUICE_CLIENT_CLI_REQUEST_ID_H_
 
@@ -7,9 +7,6 @@
 #include "absl/strings/string_view.h"
 
 namespace sluice::cli {
-
-// A random UUID, version 4.
-std::string NewRequestId();
 
 // The id of another request that belongs to the one of this id, for example the CREATE TABLE before
 // a load: always the same for the same `part`.

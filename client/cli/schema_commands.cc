@@ -6,7 +6,6 @@
 #include "absl/strings/str_join.h"
 
 #include "client/cli/commands.h"
-#include "client/cli/message_json.h"
 #include "client/cli/records.h"
 #include "client/cli/utf8.h"
 #include "client/cli/value_text.h"
@@ -177,9 +176,8 @@ ExitCode RunSchemaDescribe(Session& session) {
   if (!table.ok()) return Fail(session, table.status(), "", true);
   if (session.format == Format::kTable) {
     TablePage(session).Print(*table);
-  } else if (session.format == Format::kJson || session.format == Format::kNdjson) {
-    AppendMessageJson(*table, &session.out.Buffer());
-    session.out.Buffer().push_back('\n');
+  } else if (IsJsonForm(session.format)) {
+    PrintMessage(session, *table);
   } else {
     std::vector<Record> columns;
     for (const auto& column : table->columns()) columns.push_back(ColumnRecord(column));

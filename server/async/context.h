@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <stop_token>
+#include <string>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -13,7 +14,20 @@
 
 namespace sluice {
 
-struct Principal;
+// Who a call acts for, as authentication found out.
+struct Principal {
+  std::string name;
+};
+
+// The other end of a call.
+class Peer {
+ public:
+  // Where it is, as gRPC writes it: `ipv4:127.0.0.1:40112`.
+  virtual std::string Address() const = 0;
+
+ protected:
+  virtual ~Peer() = default;
+};
 
 // Why a call has to end before it is done.
 enum class StopCause {
@@ -28,7 +42,10 @@ enum class StopCause {
 struct Context {
   std::stop_token stop;  // fires on the call's own thread
   absl::Time deadline = absl::InfiniteFuture();
-  const Principal* who = nullptr;
+  const Principal* who = nullptr;  // null: there is no authentication
+  const Peer* peer = nullptr;      // null: the server itself
+  // The server drains: the call may only bring to an end what was begun before.
+  bool draining = false;
   absl::string_view request_id;  // may be empty: most calls get a name only when they fail
   const std::atomic<StopCause>* cause = nullptr;  // null: cancelled
 

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <optional>
 #include <stop_token>
+#include <utility>
 
 #include "server/base/mutex.h"
 
@@ -35,6 +36,12 @@ Task<absl::StatusOr<FifoMutex::Holding>> FifoMutex::Lock(const Context& ctx) {
   on_stop.reset();
   if (!mine) co_return ctx.Stopped(errors::Executed::kNo);
   co_return Holding(this);
+}
+
+std::optional<FifoMutex::Holding> FifoMutex::TryLock() {
+  MutexLock lock(&mu_);
+  if (std::exchange(held_, true)) return std::nullopt;
+  return Holding(this);
 }
 
 void FifoMutex::Release() {

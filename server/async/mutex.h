@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <list>
+#include <optional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -45,6 +46,9 @@ class FifoMutex {
 
   // The turn, or why the call ended while it waited (executed=no).
   Task<absl::StatusOr<Holding>> Lock(const Context& ctx);
+
+  // The turn, if nobody has it. Any thread, never waits.
+  std::optional<Holding> TryLock();
 
   size_t waiting() const;
 

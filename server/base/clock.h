@@ -11,8 +11,12 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Wall time; jumps when an operator sets the clock. Deadlines of calls arrive as wall time.
+  // Wall time; jumps when an operator sets the clock.
   virtual absl::Time Now() const = 0;
+
+  // Wall time as it would be if nobody had set the clock since the process began. Deadlines of
+  // calls are kept by it.
+  virtual absl::Time Unset() const { return Now(); }
 
   // Time since an arbitrary start; never jumps. Leases, timeouts and measurements use this one.
   virtual absl::Duration Steady() const = 0;

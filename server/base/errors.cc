@@ -16,100 +16,6 @@ constexpr absl::string_view kMetadataPrefix = "sluice/meta/";
 constexpr absl::string_view kFieldPrefix = "sluice/field/";
 constexpr absl::string_view kSqlPrefix = "sluice/sql/";
 
-constexpr Reason kCatalogue[] = {
-    {"SQL_ERROR", "INVALID_ARGUMENT, ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED and others",
-     "The database refused the statement; `sqlstate` and SqlDiagnostic say why.",
-     "Read the message, the hint and the position."},
-    {"PARAMETER_INVALID", "INVALID_ARGUMENT",
-     "A field or a parameter of the request is wrong; BadRequest names it.", "Correct the field."},
-    {"FIELD_NOT_IMPLEMENTED", "UNIMPLEMENTED",
-     "The field is part of the contract, but this server cannot honour it.",
-     "Leave the field unset."},
-    {"REQUEST_UNPARSABLE", "INTERNAL",
-     "The bytes of the request are no such message, or it nests too deep.",
-     "Send what the proto declares; Values nest 32 deep at most."},
-    {"VALUE_TOO_LARGE", "RESOURCE_EXHAUSTED", "A value or a row is larger than a limit in force.",
-     "Stream the result, or raise the limit that the message names."},
-    {"STATEMENT_REFUSED", "INVALID_ARGUMENT or PERMISSION_DENIED",
-     "The statement is of a kind that this server does not run.",
-     "Metadata `use` names what to call instead."},
-    {"TRANSACTION_CONTROL_REFUSED", "INVALID_ARGUMENT",
-     "Transactions are not controlled through SQL text.",
-     "Metadata `use` names what to call instead."},
-    {"READ_ONLY_VIOLATION", "PERMISSION_DENIED",
-     "The statement would write where only reading is allowed.",
-     "Drop `read_only`, or use a connection that may write."},
-    {"AFFECTED_ROWS_EXCEEDED", "FAILED_PRECONDITION",
-     "The statement changed more rows than `max_affected_rows` allows; it was undone.",
-     "Check the condition of the statement, or raise the bound."},
-    {"REQUEST_ID_REUSED", "INVALID_ARGUMENT",
-     "The request id was used before, for a request with other content; nothing was run.",
-     "Give each request that is meant as a new one a new UUID."},
-    {"REPLAY_TOO_LARGE", "FAILED_PRECONDITION",
-     "The request was applied by an earlier call; its answer was too large to be kept.",
-     "Do not send it again; read what you need with another request."},
-    {"TABLE_NOT_FOUND", "NOT_FOUND", "The database has no such table or view.",
-     "Metadata `nearest` names the one that is most like it; ListTables shows all."},
-    {"CONNECTION_NOT_FOUND", "NOT_FOUND", "No such connection, or not yours.",
-     "Check the id; `default` always exists."},
-    {"CONNECTION_EXISTS", "ALREADY_EXISTS", "A connection with this name is registered already.",
-     "Choose another name, or close that connection first."},
-    {"CONNECTION_LIMIT", "RESOURCE_EXHAUSTED",
-     "The server has as many connections registered as it may.",
-     "Close one, or raise limits.connections."},
-    {"CONNECTION_PERMANENT", "FAILED_PRECONDITION",
-     "The connection that the server was started with cannot be closed.",
-     "Stop the server instead."},
-    {"CONNECTION_INVALID_TARGET", "INVALID_ARGUMENT, FAILED_PRECONDITION or PERMISSION_DENIED",
-     "The target cannot be opened as it stands.", "Correct what the message names."},
-    {"ENGINE_NOT_BUILT", "UNIMPLEMENTED", "This server has no driver for that kind of database.",
-     "Metadata `engine` names it; GetServerInfo lists those that there are."},
-    {"CONNECTION_IN_USE", "FAILED_PRECONDITION or UNAVAILABLE",
-     "Another process holds the database or its lock.", "Stop the other process, or wait for it."},
-    {"HEALTH_NAME_UNKNOWN", "NOT_FOUND",
-     "grpc.health.v1 was asked about a name that it does not know.",
-     "Ask for an empty name, a full service name, or `connections/<name>`."},
-    {"DATABASE_CORRUPT", "DATA_LOSS", "The file is damaged or is no database.",
-     "Restore it from a backup; nothing further is read from it."},
-    {"INDEX_CORRUPT", "DATA_LOSS", "An index disagrees with its table; the statement was undone.",
-     "REINDEX, or rebuild the virtual table; the database goes on serving."},
-    {"DISK_FULL", "RESOURCE_EXHAUSTED",
-     "The database's disk is full; nothing of the statement remains.",
-     "Free space, then send the statement again."},
-    {"DEVICE_FAULT", "DATA_LOSS",
-     "The disk failed while the transaction was committed; nothing of it remains.",
-     "Look after the disk, then send the request again."},
-    {"POOL_EXHAUSTED", "RESOURCE_EXHAUSTED",
-     "The queue for the database is full, or no connection came free in time.",
-     "Wait for RetryInfo's delay, then retry; lower the load if it lasts."},
-    {"POOL_CLOSED", "UNAVAILABLE", "The connection is being closed; the statement was not run.",
-     "Use another connection."},
-    {"SERVER_OVERLOADED", "RESOURCE_EXHAUSTED",
-     "More calls are in flight than the server takes; this one was not begun.",
-     "Wait for RetryInfo's delay, then retry."},
-    {"SERVER_DRAINING", "UNAVAILABLE, ABORTED or UNKNOWN",
-     "The server is going down; `executed` says what became of the call.",
-     "Retry elsewhere if `executed` is `no`."},
-    {"SNAPSHOT_TOO_OLD", "ABORTED", "The read lasted longer than a snapshot may live.",
-     "Read less at a time, or raise sqlite.max_snapshot_age or sqlite.journal_limit."},
-    {"TRANSACTION_EXPIRED", "ABORTED",
-     "The transaction's time was over, and it was rolled back; nothing of it remains.",
-     "Begin again, and go faster or in smaller parts."},
-    {"LOCK_TIMEOUT", "ABORTED", "A lock did not come free in time; nothing was applied.",
-     "Retry after RetryInfo's delay."},
-    {"CALL_CANCELLED", "CANCELLED", "The caller cancelled or went away.",
-     "`executed` says what became of the statement."},
-    {"DEADLINE_PASSED", "DEADLINE_EXCEEDED", "The deadline passed first.",
-     "`executed` says what became of the statement; allow more time."},
-    {"STREAM_STALLED", "CANCELLED",
-     "The client took no message of a stream for too long, or sent none.",
-     "Read on, or ask for less; send on, or send it in smaller parts."},
-    {"COMMIT_OUTCOME_UNKNOWN", "UNKNOWN",
-     "The commit was sent, and its outcome was lost: it may have been applied.",
-     "Look before you send it again."},
-    {"INTERNAL", "INTERNAL", "A fault inside the server.", "Report it with the request id."},
-};
-
 absl::string_view ExecutedName(Executed executed) {
   switch (executed) {
     case Executed::kNo:
@@ -149,10 +55,6 @@ std::string Payload(const absl::Status& status, absl::string_view key) {
 }
 
 }  // namespace
-
-absl::Span<const Reason> Catalogue() {
-  return kCatalogue;
-}
 
 absl::Status Sql(const SqlFailure& failure) {
   absl::Status status = Make(failure.code, failure.reason, failure.message, failure.executed);
@@ -373,6 +275,20 @@ absl::Status PoolClosed() {
               "The connection is being closed; nothing was run.", Executed::kNo);
 }
 
+absl::Status WriterHeld(absl::string_view by, absl::string_view label, absl::Duration held_for) {
+  const int64_t millis = absl::ToInt64Milliseconds(held_for);
+  const std::string who = by == "load" ? "a bulk load" : absl::StrCat("the transaction ", by);
+  absl::Status status =
+      Make(absl::StatusCode::kDeadlineExceeded, "DEADLINE_PASSED",
+           absl::StrCat("The deadline passed while ", who, " had the database's only writer, for ",
+                        millis, " ms so far; nothing was run."),
+           Executed::kNo);
+  Put(status, kMetadataPrefix, "held_by", by);
+  Put(status, kMetadataPrefix, "held_by_label", label);
+  Put(status, kMetadataPrefix, "held_for_ms", absl::StrCat(millis));
+  return status;
+}
+
 absl::Status ServerOverloaded(int64_t limit) {
   absl::Status status = Make(
       absl::StatusCode::kResourceExhausted, "SERVER_OVERLOADED",
@@ -421,6 +337,45 @@ absl::Status TransactionExpired(absl::string_view why) {
       Make(absl::StatusCode::kAborted, "TRANSACTION_EXPIRED",
            absl::StrCat(why, "; everything was rolled back."), Executed::kRolledBack),
       absl::Milliseconds(100));
+}
+
+absl::Status TransactionNotFound() {
+  return Make(absl::StatusCode::kNotFound, "TRANSACTION_NOT_FOUND",
+              "There is no such transaction, or it was forgotten; begin another one.",
+              Executed::kNo);
+}
+
+absl::Status TransactionFinished(absl::string_view state) {
+  absl::Status status = Make(
+      absl::StatusCode::kFailedPrecondition, "TRANSACTION_FINISHED",
+      absl::StrCat("The transaction is finished (", state, "); nothing was run."), Executed::kNo);
+  Put(status, kMetadataPrefix, "transaction_state", state);
+  return status;
+}
+
+absl::Status TransactionFailed() {
+  return Make(absl::StatusCode::kFailedPrecondition, "TRANSACTION_FAILED",
+              "A statement of the transaction failed; roll back, or go back to a savepoint.",
+              Executed::kNo);
+}
+
+absl::Status TransactionLimit(absl::string_view what, int64_t limit) {
+  absl::Status status =
+      Make(absl::StatusCode::kResourceExhausted, "TRANSACTION_LIMIT",
+           absl::StrCat("There are ", limit, " ", what, ", the most that may be; end one first."),
+           Executed::kNo);
+  Put(status, kMetadataPrefix, "limit", absl::StrCat(limit));
+  return WithRetryDelay(std::move(status), absl::Milliseconds(100));
+}
+
+absl::Status SavepointNotFound(absl::string_view name) {
+  SqlFailure failure;
+  failure.code = absl::StatusCode::kFailedPrecondition;
+  failure.reason = "SAVEPOINT_NOT_FOUND";
+  failure.executed = Executed::kNo;
+  failure.message = absl::StrCat("There is no savepoint named ", name, ".");
+  failure.sqlstate = "3B001";
+  return Sql(failure);
 }
 
 absl::Status DeviceFault(const absl::Status& cause) {
@@ -520,6 +475,14 @@ std::string MetadataOf(const absl::Status& status, absl::string_view key) {
 
 bool IsTransient(const absl::Status& status) {
   return absl::IsUnavailable(status) && MetadataOf(status, "executed") == "no";
+}
+
+bool IsConflict(const absl::Status& status) {
+  if (!absl::IsAborted(status)) return false;
+  const std::string reason = ReasonOf(status);
+  if (reason != "SERIALIZATION_FAILURE" && reason != "DEADLOCK") return false;
+  const std::string executed = MetadataOf(status, "executed");
+  return executed == "rolled_back" || executed == "no";
 }
 
 Parts PartsOf(const absl::Status& status) {

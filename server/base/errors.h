@@ -110,10 +110,25 @@ absl::Status ServerOverloaded(int64_t limit);
 absl::Status ServerDraining(Executed executed);
 absl::Status SnapshotTooOld(absl::Duration limit);
 
+// The deadline passed while somebody had the database's only writer: the handle of a transaction,
+// with its label, or `load`.
+absl::Status WriterHeld(absl::string_view by, absl::string_view label, absl::Duration held_for);
+
 // The journal of the database had grown to its limit, and this read kept it from starting over.
 absl::Status SnapshotInTheWay(int64_t limit_bytes);
-// A lease ended, and what was not committed was rolled back.
+
+// Transactions of callers. None of these has run anything, but for the first.
+// A lease ended, or the server ended the transaction, and what was not committed was rolled back.
 absl::Status TransactionExpired(absl::string_view why);
+// Unknown, forgotten, or another principal's.
+absl::Status TransactionNotFound();
+// `state`: how it ended, as the contract writes it.
+absl::Status TransactionFinished(absl::string_view state);
+// A statement of it failed.
+absl::Status TransactionFailed();
+// There are as many of `what` (a plural) as there may be.
+absl::Status TransactionLimit(absl::string_view what, int64_t limit);
+absl::Status SavepointNotFound(absl::string_view name);
 
 // The device failed during COMMIT: `cause` tells of it, and may have been applied.
 absl::Status CommitOutcomeUnknown(const absl::Status& cause);
@@ -140,6 +155,9 @@ std::string MetadataOf(const absl::Status& status, absl::string_view key);
 // True if the status promises that nothing was applied and that a retry makes sense (UNAVAILABLE,
 // executed=no).
 bool IsTransient(const absl::Status& status);
+// True if the status says that a transaction lost against another one (SERIALIZATION_FAILURE,
+// DEADLOCK), that nothing of it remains, and so that it makes sense to run all of it again.
+bool IsConflict(const absl::Status& status);
 
 // The parts of a status as rpc/status needs them; each pair is key and value, in no particular
 // order.

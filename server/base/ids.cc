@@ -49,6 +49,15 @@ void AppendBase32(const unsigned char* bytes, size_t size, std::string& out) {
   if (bits > 0) out += kAlphabet[(pending << (5 - bits)) & 31];
 }
 
+// The first bytes of a hash.
+void AppendHex(const Hash& hash, size_t bytes, std::string& out) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  for (size_t i = 0; i < bytes; ++i) {
+    out += kHex[hash[i] >> 4];
+    out += kHex[hash[i] & 15];
+  }
+}
+
 uint32_t Crc32(std::string_view text) {
   uint32_t crc = 0xFFFFFFFF;
   for (const char c : text) {
@@ -177,17 +186,19 @@ std::string NewKey() {
 }
 
 std::string Handle(const Hash& hash) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::string handle = "h_";
-  for (size_t i = 0; i < 4; ++i) {
-    handle += kHex[hash[i] >> 4];
-    handle += kHex[hash[i] & 15];
-  }
+  AppendHex(hash, 4, handle);
   return handle;
 }
 
 std::string Handle(std::string_view id) {
   return Handle(HashOf(id));
+}
+
+std::string TransactionHandle(const Hash& hash) {
+  std::string handle = "tx_";
+  AppendHex(hash, 6, handle);
+  return handle;
 }
 
 }  // namespace sluice::ids

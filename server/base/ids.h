@@ -45,6 +45,9 @@ std::string NewKey();
 std::string Handle(const Hash& hash);
 std::string Handle(std::string_view id);
 
+// tx_ + the first 12 hex digits of the hash: the same for a transaction.
+std::string TransactionHandle(const Hash& hash);
+
 }  // namespace sluice::ids
 
 #endif  // SLUICE_SERVER_BASE_IDS_H_

@@ -60,7 +60,16 @@ struct Settings {
     int64_t journal_limit = 256 << 20;
     absl::Duration load_idle = absl::Seconds(5);
     absl::Duration load_limit = absl::Seconds(60);
+    absl::Duration writer_idle = absl::Seconds(5);
+    absl::Duration writer_limit = absl::Seconds(60);
   } sqlite;
+
+  struct Transactions {
+    absl::Duration idle_timeout = absl::Seconds(30);
+    absl::Duration max_life = absl::Minutes(10);
+    int64_t per_connection = 1000;
+    int64_t per_caller = 250;
+  } transactions;
 
   struct Pool {
     int64_t min = 0;

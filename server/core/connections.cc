@@ -70,10 +70,13 @@ Connections::Outcome Connections::Find(const Context& /*ctx*/, absl::string_view
     return errors::ParameterInvalid("connection_id",
                                     "names no connection; `default` is the server's own");
   }
-  const ids::Hash key = KeyOf(id);
+  return FindKey(KeyOf(id));
+}
+
+Connections::Outcome Connections::FindKey(const ids::Hash& key) const {
   MutexLock lock(&mu_);
   const auto found = by_key_.find(key);
-  if (found == by_key_.end()) return errors::ConnectionNotFound(id);
+  if (found == by_key_.end()) return errors::ConnectionNotFound("");
   return found->second.entry;
 }
 

@@ -70,6 +70,9 @@ class Connections {
   // PARAMETER_INVALID (no id), CONNECTION_NOT_FOUND.
   Outcome Find(const Context& ctx, absl::string_view id) const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The same by its key. Error: CONNECTION_NOT_FOUND.
+  Outcome FindKey(const ids::Hash& key) const ABSL_LOCKS_EXCLUDED(mu_);
+
   // The same, and opens the database if it is not open yet: once, whoever asks meanwhile, and again
   // after a failure. Errors: what opening it brought, too.
   Task<Outcome> Open(const Context& ctx, std::string id);

@@ -54,7 +54,7 @@ Task<ConnectionHealth> Check(const Context& ctx,
   CallScope scope;
   std::stop_callback with_caller(ctx.stop, [&] { scope.Stop(CauseOf(ctx)); });
   scope.Arm(*Executor::Current(), kHealthCheckLimit);
-  const absl::Time deadline = std::min(ctx.deadline, clock.Now() + kHealthCheckLimit);
+  const absl::Time deadline = std::min(ctx.deadline, clock.Unset() + kHealthCheckLimit);
   const Context check = scope.MakeContext(deadline, ctx.request_id);
 
   ConnectionHealth health;

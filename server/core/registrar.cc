@@ -112,6 +112,7 @@ Task<absl::StatusOr<Registrar::Closed>> Registrar::Close(const Context& ctx,
   Closed closed{.drained = !rest.opening, .database_closed = !rest.opening};
   if (rest.drained == nullptr) co_return closed;  // it never was open
   closed.drained = co_await rest.drained->Within(ctx, drain);
+  options_.end(key);  // what did not end in that time
   closed.database_closed = closed.drained && rest.use.expired();
   if (closed.database_closed) {
     closed.database_closed = co_await rest.closed->Within(ctx, absl::InfiniteDuration());

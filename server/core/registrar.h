@@ -14,6 +14,7 @@
 #include "server/async/context.h"
 #include "server/async/task.h"
 #include "server/base/clock.h"
+#include "server/base/ids.h"
 #include "server/base/url.h"
 #include "server/core/connections.h"
 #include "server/core/registry.h"
@@ -26,6 +27,8 @@ struct RegistrarOptions {
   // Told the name of a connection that came or went; any executor.
   std::function<void(absl::string_view name)> opened = [](absl::string_view) {};
   std::function<void(absl::string_view name)> closed = [](absl::string_view) {};
+  // Ends what is still open on a connection that was closed: its transactions.
+  std::function<void(const ids::Hash& key)> end = [](const ids::Hash&) {};
 };
 
 // Keeps the registry, the connections and the databases in step: what a caller was told is on disk.

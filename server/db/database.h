@@ -14,46 +14,11 @@
 #include "server/async/task.h"
 #include "server/db/batch.h"
 #include "server/db/catalog.h"
-#include "server/db/load.h"
-#include "server/db/rows.h"
-#include "server/db/statement.h"
+#include "server/db/request_key.h"
+#include "server/db/session.h"
+#include "server/db/transaction.h"
 
 namespace sluice::db {
-
-// Cursor: a result that is read piece by piece. Used by one call at a time; destroying it abandons
-// the rest and frees what it holds, without waiting.
-class Cursor {
- public:
-  virtual ~Cursor() = default;
-
-  // The next piece, at most a chunk. The first one carries the columns (and may have no rows); the
-  // one with `end` set has no rows and carries the closing facts. Not to be called again after
-  // that, or after an error.
-  virtual Task<absl::StatusOr<Rows>> Next(const Context& ctx) = 0;
-};
-
-// Session: anything that runs SQL.
-class Session {
- public:
-  virtual ~Session() = default;
-
-  // Runs a statement and answers its whole result, within its limits.
-  virtual Task<absl::StatusOr<Rows>> Execute(const Context& ctx, Statement statement) = 0;
-
-  // Runs a statement whose result is read piece by piece. One that writes has run to its end, and
-  // is committed, when the cursor is there.
-  virtual Task<absl::StatusOr<std::unique_ptr<Cursor>>> Open(const Context& ctx,
-                                                             Statement statement) = 0;
-
-  // Runs a batch. Its error is the failure of an atomic one, with `step` and `parameter_set` in the
-  // metadata where one of them is to blame, or of the whole in the other modes.
-  virtual Task<absl::StatusOr<BatchResults>> ExecuteBatch(const Context& ctx,
-                                                          const Batch& batch) = 0;
-
-  // Begins a load.
-  virtual Task<absl::StatusOr<std::unique_ptr<Load>>> OpenLoad(const Context& ctx,
-                                                               LoadTarget target) = 0;
-};
 
 // What a database says of itself.
 struct DatabaseInfo {
@@ -77,6 +42,7 @@ struct WriterStats {
   absl::Duration checkpoint_longest;
   int64_t journal_bytes = 0;
   int64_t journal_reliefs = 0;  // times that long reads were ended for the journal's sake
+  std::shared_ptr<const WriterHold> hold;  // null: nobody has it for itself
 };
 
 // How busy a database's own connections are.
@@ -103,6 +69,14 @@ class Snapshot {
 // executor.
 class Database : public Session {
  public:
+  // Begins a transaction; the database is not asked yet. Errors: POOL_CLOSED, READ_ONLY_VIOLATION.
+  virtual absl::StatusOr<std::unique_ptr<Transaction>> Begin(TransactionOptions options) = 0;
+
+  // What was stored with a key within the last 24 h; nothing, if nothing was by then, whatever was
+  // asked before this. A key without content fits any. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE.
+  virtual Task<absl::StatusOr<std::optional<BatchResults>>> Recall(const Context& ctx,
+                                                                   const RequestKey& key) = 0;
+
   // Asks the database a trivial question.
   virtual Task<absl::StatusOr<DatabaseInfo>> Inspect(const Context& ctx) = 0;
 

@@ -44,8 +44,10 @@ struct SqliteSettings {
   int64_t loop_budget = 5000;  // VM steps a read may take on a loop; 0 = never there
   // Long reads are ended once the journal that they pin is longer, in bytes.
   int64_t journal_limit = 256 << 20;
-  absl::Duration load_idle = absl::Seconds(5);    // an atomic load may hold the writer, idle
-  absl::Duration load_limit = absl::Seconds(60);  // and in all
+  absl::Duration load_idle = absl::Seconds(5);      // an atomic load may hold the writer, idle
+  absl::Duration load_limit = absl::Seconds(60);    // and in all
+  absl::Duration writer_idle = absl::Seconds(5);    // a transaction may keep the writer, idle
+  absl::Duration writer_limit = absl::Seconds(60);  // and in all
   std::string scratch;  // folder for copies in the making; empty = the system's
 };
 

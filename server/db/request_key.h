@@ -17,6 +17,9 @@ struct RequestKey {
   std::string id;       // the caller's UUID: 16 bytes
   std::string content;  // hash of what was asked: 32 bytes
   int64_t part = 0;     // which part of the request; 0 = the whole
+  // The request commits a transaction, so that its key tells what became of it: it is stored even
+  // if the request itself only reads.
+  bool commits = false;
 };
 
 // A longer answer is not kept, only the fact that there was one.

@@ -68,26 +68,33 @@ Call::~Call() {
 absl::Status Call::Begin() {
   accepted_ = true;
   live_.Add(*this);
+  bool draining = false;
   absl::Status entered = calls_.Enter(method_.exempt);
+  if (!entered.ok() && method_.finishes_transactions) [[unlikely]] {
+    draining = calls_.MayFinish();
+    if (draining) entered = absl::OkStatus();
+  }
   begun_ = loop_.clock().Steady();
   if (method_.names_every_call) request_id_ = ids::NewRequestId();
-  const absl::Time now = loop_.clock().Now();
+  const absl::Time now = loop_.clock().Unset();
   absl::Time deadline = absl::InfiniteFuture();
   if (context.deadline() != std::chrono::system_clock::time_point::max())
-    deadline = absl::FromChrono(context.deadline());
+    deadline = now + absl::FromChrono(context.deadline() - std::chrono::system_clock::now());
   if (method_.time_limit != absl::InfiniteDuration() && now + method_.time_limit < deadline) {
     deadline = now + method_.time_limit;
     due_ = begun_ + method_.time_limit;  // the caller's own deadline is gRPC's to watch
     live_.Watch(*this);
   }
   ctx_ = scope_.MakeContext(deadline, request_id_);
+  ctx_.peer = this;
+  ctx_.draining = draining;
   return entered;
 }
 
 void Call::DoneTag::Complete(bool /*ok*/) {
   call_.done_ = true;
   if (call_.context.IsCancelled()) {
-    const bool late = call_.ctx_.deadline <= call_.loop_.clock().Now();
+    const bool late = call_.ctx_.deadline <= call_.loop_.clock().Unset();
     call_.scope_.Stop(late ? StopCause::kDeadline : StopCause::kCancelled);
   }
   if (call_.waiter_) call_.waiter_.resume();

@@ -57,15 +57,16 @@ struct MethodOptions {
   absl::Duration stall_limit = absl::Seconds(30);        // for a stream whose peer takes nothing
   absl::Duration idle_limit = absl::InfiniteDuration();  // for a stream whose peer sends nothing
   bool exempt = false;                                   // begun even when the server is full
-  bool ends_with_drain = false;   // told to end as soon as a drain begins: streams
-  bool names_every_call = false;  // a request id from the start; else only a failure gets one
+  bool finishes_transactions = false;  // begun in a drain while transactions are open
+  bool ends_with_drain = false;        // told to end as soon as a drain begins: streams
+  bool names_every_call = false;       // a request id from the start; else only a failure gets one
 };
 
-class Call {
+class Call final : private Peer {
  public:
   Call(Loop& loop, LiveCalls& live, Calls& calls, const MethodOptions& method);
   // Only before Begin, when the call was never accepted, or after End.
-  ~Call();
+  ~Call() override;
 
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -93,6 +94,8 @@ class Call {
 
  private:
   friend class LiveCalls;
+
+  std::string Address() const override { return context.peer(); }
 
   class DoneTag final : public Tag {
    public:

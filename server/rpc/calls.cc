@@ -1,10 +1,18 @@
 #include "server/rpc/calls.h"
 
+#include <algorithm>
+
 #include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/mutex.h"
 
 namespace sluice::rpc {
+namespace {
+
+// How often a drain looks for work that ended by itself.
+constexpr absl::Duration kLook = absl::Milliseconds(20);
+
+}  // namespace
 
 absl::Status Calls::Enter(bool exempt) {
   const int64_t before = in_flight_.fetch_add(1, std::memory_order_acq_rel);
@@ -44,12 +52,16 @@ void Calls::Hurry() {
 bool Calls::Await(absl::Duration limit, bool interruptible) {
   const absl::Duration give_up = Clock::System().Steady() + limit;
   MutexLock lock(&mu_);
-  while (in_flight_.load(std::memory_order_acquire) > 0 && !(interruptible && hurried_)) {
+  const auto busy = [&] {
+    return in_flight_.load(std::memory_order_acquire) > 0 || (interruptible && open_work_() > 0);
+  };
+  while (busy() && !(interruptible && hurried_)) {
     const absl::Duration left = give_up - Clock::System().Steady();
     if (left <= absl::ZeroDuration()) break;
-    changed_.WaitWithTimeout(&mu_, left);
+    // A lease may end without any call.
+    changed_.WaitWithTimeout(&mu_, std::min(left, kLook));
   }
-  return in_flight_.load(std::memory_order_acquire) == 0;
+  return !busy();
 }
 
 }  // namespace sluice::rpc

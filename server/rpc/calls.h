@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -19,14 +21,24 @@ class Calls {
  public:
   explicit Calls(int64_t limit) : limit_(limit) {}
 
+  // How much there is that outlives its calls, transactions: a drain waits for it, too. Before the
+  // first call.
+  void SetOpenWork(std::function<int64_t()> open_work) { open_work_ = std::move(open_work); }
+
   // Counts a call in. Not ok: answer it with this, it is not to be begun (but was counted all the
   // same). Exempt calls, health checks, are begun even when the server is full or drains.
   absl::Status Enter(bool exempt);
+
+  // Of a call that was refused: the server drains, but transactions are open that it may bring to
+  // an end.
+  bool MayFinish() const { return draining() && open_work_() > 0; }
+
   // Counts a call out, after its last operation.
   void Leave();
   // From now on Enter refuses with SERVER_DRAINING.
   void StartDraining();
-  // True once no call is in flight, false if that takes longer than `limit` or Hurry cuts it short.
+  // True once no call is in flight and no work is open, false if that takes longer than `limit` or
+  // Hurry cuts it short.
   bool AwaitNone(absl::Duration limit);
   // Ends AwaitNone, now and in future waits that heed it. Any thread.
   void Hurry();
@@ -43,6 +55,7 @@ class Calls {
 
  private:
   const int64_t limit_;
+  std::function<int64_t()> open_work_ = [] { return int64_t{0}; };
   std::atomic<int64_t> in_flight_{0};
   std::atomic<int64_t> shed_{0};
   std::atomic<bool> draining_{false};

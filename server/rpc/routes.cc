@@ -9,6 +9,7 @@
 #include "sluice/v1/monitoring.grpc.pb.h"
 #include "sluice/v1/query.grpc.pb.h"
 #include "sluice/v1/schema.grpc.pb.h"
+#include "sluice/v1/transaction.grpc.pb.h"
 
 namespace sluice::rpc {
 namespace {
@@ -32,6 +33,19 @@ using RawConnection = pb::ConnectionService::WithRawMethod_RegisterConnection<
 using RawSchema =
     pb::SchemaService::WithRawMethod_ListSchemas<pb::SchemaService::WithRawMethod_ListTables<
         pb::SchemaService::WithRawMethod_DescribeTable<pb::SchemaService::Service>>>;
+using RawTransaction = pb::TransactionService::WithRawMethod_BeginTransaction<
+    pb::TransactionService::WithRawMethod_CommitTransaction<
+        pb::TransactionService::WithRawMethod_RollbackTransaction<
+            pb::TransactionService::WithRawMethod_Savepoint<
+                pb::TransactionService::WithRawMethod_RollbackToSavepoint<
+                    pb::TransactionService::WithRawMethod_ReleaseSavepoint<
+                        pb::TransactionService::WithRawMethod_KeepAlive<
+                            pb::TransactionService::WithRawMethod_GetTransaction<
+                                pb::TransactionService::WithRawMethod_ListTransactions<
+                                    pb::TransactionService::WithRawMethod_GetTransactionOutcome<
+                                        pb::TransactionService::WithRawMethod_EndTransaction<
+                                            pb::TransactionService::WithRawMethod_Interact<
+                                                pb::TransactionService::Service>>>>>>>>>>>>;
 using RawMonitoring = pb::MonitoringService::WithRawMethod_GetServerInfo<
     pb::MonitoringService::WithRawMethod_GetHealth<pb::MonitoringService::Service>>;
 using RawHealth = health_pb::Health::WithRawMethod_Check<
@@ -52,10 +66,12 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
   using services::BatchService;
   using services::BulkService;
   using services::ConnectionService;
+  using services::InteractService;
   using services::MonitoringService;
   using services::PlanService;
   using services::QueryService;
   using services::SchemaService;
+  using services::TransactionService;
   const auto unary = [&](absl::string_view name) {
     MethodOptions method;
     method.name = std::string(name);
@@ -81,6 +97,17 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
     method.idle_limit = options.stream_idle;
     return method;
   };
+  // Knows itself when its client is idle, which is not while it has a transaction.
+  const auto conversation = [&](absl::string_view name) {
+    MethodOptions method = upload(name);
+    method.idle_limit = absl::InfiniteDuration();
+    return method;
+  };
+  // May bring an open transaction to its end while the server drains.
+  const auto finishing = [](MethodOptions method) {
+    method.finishes_transactions = true;
+    return method;
+  };
   const auto exempt = [](MethodOptions method) {
     method.exempt = true;
     return method;
@@ -88,18 +115,18 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
   Router& router = server.router();
 
   auto& raw_query = router.AddService<RawQuery>("sluice.v1.QueryService");
-  router.Unary<pb::QueryRequest>(unary("sluice.v1.QueryService/Query"), raw_query,
+  router.Unary<pb::QueryRequest>(finishing(unary("sluice.v1.QueryService/Query")), raw_query,
                                  &RawQuery::RequestQuery,
                                  Bind(services.query, &QueryService::Query));
   router.ServerStream<pb::StreamQueryRequest, Reply<pb::StreamQueryResponse>>(
-      stream("sluice.v1.QueryService/StreamQuery"), raw_query, &RawQuery::RequestStreamQuery,
-      Bind(services.query, &QueryService::StreamQuery));
+      finishing(stream("sluice.v1.QueryService/StreamQuery")), raw_query,
+      &RawQuery::RequestStreamQuery, Bind(services.query, &QueryService::StreamQuery));
 
-  router.Unary<pb::ExecuteBatchRequest>(unary("sluice.v1.QueryService/ExecuteBatch"), raw_query,
-                                        &RawQuery::RequestExecuteBatch,
+  router.Unary<pb::ExecuteBatchRequest>(finishing(unary("sluice.v1.QueryService/ExecuteBatch")),
+                                        raw_query, &RawQuery::RequestExecuteBatch,
                                         Bind(services.batch, &BatchService::ExecuteBatch));
-  router.ClientStream<pb::BulkInsertRequest>(upload("sluice.v1.QueryService/BulkInsert"), raw_query,
-                                             &RawQuery::RequestBulkInsert,
+  router.ClientStream<pb::BulkInsertRequest>(finishing(upload("sluice.v1.QueryService/BulkInsert")),
+                                             raw_query, &RawQuery::RequestBulkInsert,
                                              Bind(services.bulk, &BulkService::BulkInsert));
   router.Unary<pb::DescribeRequest>(unary("sluice.v1.QueryService/Describe"), raw_query,
                                     &RawQuery::RequestDescribe,
@@ -143,6 +170,53 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
       unary("sluice.v1.ConnectionService/TestConnection"), raw_connection,
       &RawConnection::RequestTestConnection,
       Bind(services.connection, &ConnectionService::TestConnection));
+
+  auto& raw_transaction = router.AddService<RawTransaction>("sluice.v1.TransactionService");
+  router.Unary<pb::BeginTransactionRequest>(
+      unary("sluice.v1.TransactionService/BeginTransaction"), raw_transaction,
+      &RawTransaction::RequestBeginTransaction,
+      Bind(services.transaction, &TransactionService::BeginTransaction));
+  router.Unary<pb::CommitTransactionRequest>(
+      finishing(unary("sluice.v1.TransactionService/CommitTransaction")), raw_transaction,
+      &RawTransaction::RequestCommitTransaction,
+      Bind(services.transaction, &TransactionService::CommitTransaction));
+  router.Unary<pb::RollbackTransactionRequest>(
+      finishing(unary("sluice.v1.TransactionService/RollbackTransaction")), raw_transaction,
+      &RawTransaction::RequestRollbackTransaction,
+      Bind(services.transaction, &TransactionService::RollbackTransaction));
+  router.Unary<pb::SavepointRequest>(finishing(unary("sluice.v1.TransactionService/Savepoint")),
+                                     raw_transaction, &RawTransaction::RequestSavepoint,
+                                     Bind(services.transaction, &TransactionService::Savepoint));
+  router.Unary<pb::RollbackToSavepointRequest>(
+      finishing(unary("sluice.v1.TransactionService/RollbackToSavepoint")), raw_transaction,
+      &RawTransaction::RequestRollbackToSavepoint,
+      Bind(services.transaction, &TransactionService::RollbackToSavepoint));
+  router.Unary<pb::ReleaseSavepointRequest>(
+      finishing(unary("sluice.v1.TransactionService/ReleaseSavepoint")), raw_transaction,
+      &RawTransaction::RequestReleaseSavepoint,
+      Bind(services.transaction, &TransactionService::ReleaseSavepoint));
+  router.Unary<pb::KeepAliveRequest>(finishing(unary("sluice.v1.TransactionService/KeepAlive")),
+                                     raw_transaction, &RawTransaction::RequestKeepAlive,
+                                     Bind(services.transaction, &TransactionService::KeepAlive));
+  router.Unary<pb::GetTransactionRequest>(
+      finishing(unary("sluice.v1.TransactionService/GetTransaction")), raw_transaction,
+      &RawTransaction::RequestGetTransaction,
+      Bind(services.transaction, &TransactionService::GetTransaction));
+  router.Unary<pb::ListTransactionsRequest>(
+      unary("sluice.v1.TransactionService/ListTransactions"), raw_transaction,
+      &RawTransaction::RequestListTransactions,
+      Bind(services.transaction, &TransactionService::ListTransactions));
+  router.Unary<pb::GetTransactionOutcomeRequest>(
+      finishing(unary("sluice.v1.TransactionService/GetTransactionOutcome")), raw_transaction,
+      &RawTransaction::RequestGetTransactionOutcome,
+      Bind(services.transaction, &TransactionService::GetTransactionOutcome));
+  router.Unary<pb::EndTransactionRequest>(
+      unary("sluice.v1.TransactionService/EndTransaction"), raw_transaction,
+      &RawTransaction::RequestEndTransaction,
+      Bind(services.transaction, &TransactionService::EndTransaction));
+  router.Bidirectional<pb::InteractRequest, Reply<pb::InteractResponse>>(
+      finishing(conversation("sluice.v1.TransactionService/Interact")), raw_transaction,
+      &RawTransaction::RequestInteract, Bind(services.interact, &InteractService::Interact));
 
   auto& raw_monitoring = router.AddService<RawMonitoring>("sluice.v1.MonitoringService");
   router.Unary<pb::GetServerInfoRequest>(

@@ -9,10 +9,12 @@
 #include "server/services/batch_service.h"
 #include "server/services/bulk_service.h"
 #include "server/services/connection_service.h"
+#include "server/services/interact_service.h"
 #include "server/services/monitoring_service.h"
 #include "server/services/plan_service.h"
 #include "server/services/query_service.h"
 #include "server/services/schema_service.h"
+#include "server/services/transaction_service.h"
 
 namespace sluice::rpc {
 
@@ -33,6 +35,8 @@ struct Services {
   services::ConnectionService& connection;
   services::BackupService& backup;
   services::MonitoringService& monitoring;
+  services::TransactionService& transaction;
+  services::InteractService& interact;
 };
 
 void AddRoutes(Server& server, const Services& services, const RouteOptions& options);

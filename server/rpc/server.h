@@ -2,9 +2,12 @@
 #ifndef SLUICE_SERVER_RPC_SERVER_H_
 #define SLUICE_SERVER_RPC_SERVER_H_
 
+#include <cstdint>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -46,6 +49,9 @@ class Server {
   Health& health() { return health_; }
 
   const Calls& calls() const { return calls_; }
+
+  // See Calls. Before Start.
+  void SetOpenWork(std::function<int64_t()> open_work) { calls_.SetOpenWork(std::move(open_work)); }
 
   // The loops, from which background work of the server is started.
   Executor& executor() { return *loops_.front()->loop; }

@@ -11,6 +11,7 @@
 #include "server/db/wire.h"
 #include "server/services/echo.h"
 #include "server/services/protobuf_time.h"
+#include "server/services/recall.h"
 #include "server/services/request_id.h"
 #include "server/services/step_error.h"
 #include "server/services/validation.h"
@@ -110,35 +111,79 @@ absl::StatusOr<db::Batch> BatchService::BatchOf(const pb::ExecuteBatchRequest& r
 
 Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::ExecuteBatch(
     const Context& ctx, const pb::ExecuteBatchRequest& request) {
+  if (!request.has_transaction()) {
+    CO_TRY(const auto connection, co_await venues_.Open(ctx, request.connection_id()));
+    absl::StatusOr<BatchReply> reply =
+        co_await Run(ctx, request, *connection, *connection->database, /*nested=*/false);
+    co_return reply;
+  }
+  absl::StatusOr<Venue> venue =
+      co_await venues_.Enter(ctx, request.connection_id(), request.transaction());
+  if (!venue.ok()) {
+    absl::StatusOr<BatchReply> recalled = co_await Recall(ctx, request, venue.status());
+    co_return recalled;
+  }
+  absl::StatusOr<BatchReply> reply = co_await ExecuteBatchAt(ctx, request, *venue);
+  CO_CHECK(co_await venues_.Leave(*venue, reply.status()));
+  SetStatus(venue->facts(), clock_.Now(), *reply->head.mutable_transaction());
+  co_return reply;
+}
+
+Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::ExecuteBatchAt(
+    const Context& ctx, const pb::ExecuteBatchRequest& request, const Venue& venue) {
+  return Run(ctx, request, *venue.connection, venue.session(), /*nested=*/true);
+}
+
+Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::Run(
+    const Context& ctx,
+    const pb::ExecuteBatchRequest& request,
+    const core::Connections::Entry& connection,
+    db::Session& session,
+    bool nested) {
   const absl::Duration begun = clock_.Steady();
-  CO_TRY(const auto connection, co_await connections_.Open(ctx, request.connection_id()));
-  CO_TRY(db::Batch batch, BatchOf(request, *connection));
-  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
+  CO_TRY(db::Batch batch, BatchOf(request, connection));
+  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(connection, request));
   if (key.has_value()) batch.request = &*key;
-  CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
-  const absl::StatusOr<db::BatchResults> results =
-      co_await Execute(ctx, *connection->database, batch, policy);
+  CO_TRY(RetryPolicy policy, RetryPolicyOf(request.retry()));
+  policy.conflicts = !nested && batch.mode == db::BatchMode::kAtomic;
+  Retry retry(policy, clock_);
+  const absl::StatusOr<db::BatchResults> results = co_await Execute(ctx, session, batch, retry);
+  for (int i = 0; i < retry.conflicts(); ++i) venues_.transactions().CountConflict(connection.key);
   const absl::Duration elapsed = clock_.Steady() - begun;
   if (options_.log_sql) {
     const int64_t count = results.ok() ? static_cast<int64_t>(results->size()) : 0;
     const Outcome outcome{results.status(), count, elapsed};
     for (const pb::BatchStep& step : request.steps()) {
-      EchoStatement(ctx, *connection, step.sql(), request.labels(), outcome);
+      EchoStatement(ctx, connection, step.sql(), request.labels(), outcome);
     }
   }
   if (!results.ok()) co_return results.status();
-  Reply<pb::ExecuteBatchResponse> reply = ReplyOf(batch, *results);
+  BatchReply reply = ReplyOf(batch, *results);
+  reply.head.set_attempts(retry.attempts() + 1);
   SetDuration(elapsed, *reply.head.mutable_elapsed());
   co_return reply;
 }
 
+Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::Recall(
+    const Context& ctx, const pb::ExecuteBatchRequest& request, absl::Status why) {
+  const absl::Duration begun = clock_.Steady();
+  absl::StatusOr<db::BatchResults> results =
+      co_await Recalled(ctx, venues_, request, std::move(why));
+  if (!results.ok()) co_return results.status();
+  core::Connections::Entry nowhere;  // a repeat has passed its checks before
+  CO_TRY(const db::Batch batch, BatchOf(request, nowhere));
+  if (results->size() > batch.executions.size()) co_return errors::RequestIdReused();
+  BatchReply reply = ReplyOf(batch, *results);
+  SetDuration(clock_.Steady() - begun, *reply.head.mutable_elapsed());
+  co_return reply;
+}
+
 Task<absl::StatusOr<db::BatchResults>> BatchService::Execute(const Context& ctx,
-                                                             db::Database& database,
+                                                             db::Session& session,
                                                              const db::Batch& batch,
-                                                             RetryPolicy policy) {
-  Retry retry(policy, clock_);
+                                                             Retry& retry) {
   for (;;) {
-    absl::StatusOr<db::BatchResults> results = co_await database.ExecuteBatch(ctx, batch);
+    absl::StatusOr<db::BatchResults> results = co_await session.ExecuteBatch(ctx, batch);
     if (results.ok()) co_return results;
     absl::Status failure = co_await retry.Next(ctx, results.status());
     if (!failure.ok()) co_return failure;

@@ -5,11 +5,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/db/database.h"
 #include "server/services/protobuf_time.h"
+#include "server/services/recall.h"
 #include "server/services/request_id.h"
 #include "server/services/step_error.h"
 #include "server/services/validation.h"
@@ -32,6 +34,22 @@ db::ConflictAction ActionOf(pb::ConflictAction action) {
   }
 }
 
+absl::StatusOr<db::LoadTarget> TargetOf(const pb::BulkInsertRequest& header,
+                                        const core::Connections::Entry& connection) {
+  db::LoadTarget target;
+  target.schema = header.schema();
+  target.table = header.table();
+  target.columns.assign(header.columns().begin(), header.columns().end());
+  target.on_conflict = ActionOf(header.on_conflict());
+  target.conflict_columns.assign(header.conflict_columns().begin(),
+                                 header.conflict_columns().end());
+  TRY(target.mode, BatchModeOf(header.mode()));
+  target.max_affected_rows = header.max_affected_rows();
+  target.validate_only = header.validate_only();
+  TRY(target.key, RequestKeyOf(connection, header));
+  return target;
+}
+
 }  // namespace
 
 struct BulkService::Upload {
@@ -46,8 +64,10 @@ struct BulkService::Upload {
   int64_t failures_listed = 0;
   pb::BulkInsertResponse response;
 
+  // Counts a chunk that came.
+  void Count(const pb::BulkInsertRequest& message);
   // Adds what became of the chunks that ended meanwhile.
-  void Collect();
+  void Collect(std::vector<db::ChunkOutcome> outcomes);
   // What is left of a load that ends here, before it was finished.
   errors::Executed Rest() const;
 };
@@ -57,8 +77,14 @@ errors::Executed BulkService::Upload::Rest() const {
   return atomic ? errors::Executed::kRolledBack : errors::Executed::kUnknown;
 }
 
-void BulkService::Upload::Collect() {
-  for (const db::ChunkOutcome& outcome : load->TakeOutcomes()) {
+void BulkService::Upload::Count(const pb::BulkInsertRequest& message) {
+  response.set_rows_received(response.rows_received() + message.rows_size());
+  response.set_chunk_count(response.chunk_count() + 1);
+  chunk_rows.push_back(message.rows_size());
+}
+
+void BulkService::Upload::Collect(std::vector<db::ChunkOutcome> outcomes) {
+  for (const db::ChunkOutcome& outcome : outcomes) {
     const int64_t index = told++;
     const int64_t rows = chunk_rows.front();
     chunk_rows.pop_front();
@@ -89,35 +115,82 @@ Task<absl::StatusOr<pb::BulkInsertResponse>> BulkService::BulkInsert(
     co_return errors::ParameterInvalid("table", "no message came; the first one names the table");
   }
   CO_CHECK(CheckHeader(*first));
-  CO_TRY(const auto connection, co_await connections_.Open(ctx, first->connection_id()));
-  if (connection->read_only) co_return errors::ReadOnlyViolation("the connection is read-only");
-
-  db::LoadTarget target;
-  target.schema = first->schema();
-  target.table = first->table();
-  target.columns.assign(first->columns().begin(), first->columns().end());
-  target.on_conflict = ActionOf(first->on_conflict());
-  target.conflict_columns.assign(first->conflict_columns().begin(),
-                                 first->conflict_columns().end());
-  CO_TRY(target.mode, BatchModeOf(first->mode()));
-  target.max_affected_rows = first->max_affected_rows();
-  target.validate_only = first->validate_only();
-  CO_TRY(target.key, RequestKeyOf(*connection, *first));
-
   Upload upload;
+  if (!first->has_transaction()) {
+    CO_TRY(const auto connection, co_await venues_.Open(ctx, first->connection_id()));
+    CO_CHECK(
+        co_await Run(ctx, requests, *std::move(first), *connection, *connection->database, upload));
+  } else {
+    absl::StatusOr<Venue> venue =
+        co_await venues_.Enter(ctx, first->connection_id(), first->transaction());
+    if (!venue.ok()) {
+      CO_CHECK(co_await Recall(ctx, requests, *std::move(first), venue.status(), upload));
+    } else {
+      absl::Status status = co_await Run(ctx, requests, *std::move(first), *venue->connection,
+                                         venue->session(), upload);
+      upload.load.reset();
+      CO_CHECK(co_await venues_.Leave(*venue, std::move(status)));
+      SetStatus(venue->facts(), clock_.Now(), *upload.response.mutable_transaction());
+    }
+  }
+  SetDuration(clock_.Steady() - begun, *upload.response.mutable_elapsed());
+  co_return std::move(upload.response);
+}
+
+Task<absl::Status> BulkService::Run(const Context& ctx,
+                                    Source<pb::BulkInsertRequest>& requests,
+                                    pb::BulkInsertRequest first,
+                                    const core::Connections::Entry& connection,
+                                    db::Session& session,
+                                    Upload& upload) {
+  if (connection.read_only) co_return errors::ReadOnlyViolation("the connection is read-only");
+  CO_TRY(db::LoadTarget target, TargetOf(first, connection));
   upload.atomic = target.mode == db::BatchMode::kAtomic;
   upload.keyed = target.key.has_value();
   upload.skips = target.on_conflict == db::ConflictAction::kSkip;
-  CO_TRY(upload.load, co_await connection->database->OpenLoad(ctx, std::move(target)));
+  CO_TRY(upload.load, co_await session.OpenLoad(ctx, std::move(target)));
   upload.load->OnEnd([&] {
     upload.ended = true;
     requests.BreakOff();
   });
-  CO_CHECK(co_await Feed(ctx, requests, *std::move(first), upload));
+  CO_CHECK(co_await Feed(ctx, requests, std::move(first), upload));
   CO_CHECK(co_await upload.load->Finish(ctx, upload.content));
-  upload.Collect();
-  SetDuration(clock_.Steady() - begun, *upload.response.mutable_elapsed());
-  co_return std::move(upload.response);
+  upload.Collect(upload.load->TakeOutcomes());
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> BulkService::Recall(const Context& ctx,
+                                       Source<pb::BulkInsertRequest>& requests,
+                                       pb::BulkInsertRequest first,
+                                       absl::Status why,
+                                       Upload& upload) {
+  const pb::BulkInsertRequest header = first;
+  std::optional<pb::BulkInsertRequest> message(std::move(first));
+  if (header.request_id().empty() || !IsOver(why)) co_return why;
+  upload.skips = header.on_conflict() == pb::CONFLICT_ACTION_SKIP;
+  while (message.has_value()) {
+    upload.content = ContentOf(upload.content, *message);
+    if (message->rows_size() > 0) upload.Count(*message);
+    std::optional<pb::BulkInsertRequest> next = co_await requests.Read();
+    message = std::move(next);
+  }
+  if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kUnknown);
+  auto connection = co_await venues_.ConnectionOf(ctx, header.connection_id(),
+                                                  header.transaction().transaction_id());
+  if (!connection.ok()) co_return why;
+  CO_TRY(std::optional<db::RequestKey> key, RequestKeyOf(**connection, header));
+  key->content = upload.content;
+  CO_TRY(const db::BatchResults results, co_await Recalled(ctx, **connection, *key, why));
+  if (results.size() != upload.chunk_rows.size()) co_return errors::RequestIdReused();
+  std::vector<db::ChunkOutcome> outcomes;
+  for (const absl::StatusOr<db::Rows>& each : results) {
+    db::ChunkOutcome& outcome = outcomes.emplace_back();
+    outcome.status = each.status();
+    outcome.rows_affected = each.ok() ? each->rows_affected : 0;
+    outcome.replayed = true;
+  }
+  upload.Collect(std::move(outcomes));
+  co_return absl::OkStatus();
 }
 
 Task<absl::Status> BulkService::Feed(const Context& ctx,
@@ -156,12 +229,10 @@ Task<absl::Status> BulkService::Hand(const Context& ctx,
   if (message.rows_size() == 0) co_return absl::OkStatus();
   db::LoadChunk chunk;
   chunk.first_row = upload.response.rows_received();
-  upload.response.set_rows_received(chunk.first_row + message.rows_size());
-  upload.response.set_chunk_count(upload.response.chunk_count() + 1);
-  upload.chunk_rows.push_back(message.rows_size());
+  upload.Count(message);
   chunk.rows.Swap(message.mutable_rows());
   absl::Status status = co_await upload.load->Add(ctx, std::move(chunk), std::move(content));
-  if (status.ok()) upload.Collect();
+  if (status.ok()) upload.Collect(upload.load->TakeOutcomes());
   co_return status;
 }
 

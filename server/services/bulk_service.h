@@ -10,7 +10,9 @@
 #include "server/base/clock.h"
 #include "server/core/connections.h"
 #include "server/db/load.h"
+#include "server/db/session.h"
 #include "server/services/query_options.h"
+#include "server/services/venue.h"
 #include "sluice/v1/query.pb.h"
 
 namespace sluice::services {
@@ -20,8 +22,8 @@ namespace pb = ::sluice::v1;
 // Owned by the app, which outlives every call; constant, so any executor.
 class BulkService {
  public:
-  BulkService(core::Connections& connections, QueryOptions options, const Clock& clock)
-      : connections_(connections), options_(options), clock_(clock) {}
+  BulkService(const Venues& venues, QueryOptions options, const Clock& clock)
+      : venues_(venues), options_(options), clock_(clock) {}
 
   Task<absl::StatusOr<pb::BulkInsertResponse>> BulkInsert(const Context& ctx,
                                                           Source<pb::BulkInsertRequest>& requests);
@@ -30,13 +32,26 @@ class BulkService {
   // A load between its first message and its answer.
   struct Upload;
 
+  // The whole load, where it is to run.
+  Task<absl::Status> Run(const Context& ctx,
+                         Source<pb::BulkInsertRequest>& requests,
+                         pb::BulkInsertRequest first,
+                         const core::Connections::Entry& connection,
+                         db::Session& session,
+                         Upload& upload);
+  // The answer of a load that was committed with a transaction that is over, or `why`.
+  Task<absl::Status> Recall(const Context& ctx,
+                            Source<pb::BulkInsertRequest>& requests,
+                            pb::BulkInsertRequest first,
+                            absl::Status why,
+                            Upload& upload);
   Task<absl::Status> Feed(const Context& ctx,
                           Source<pb::BulkInsertRequest>& requests,
                           pb::BulkInsertRequest message,
                           Upload& upload);
   Task<absl::Status> Hand(const Context& ctx, pb::BulkInsertRequest& message, Upload& upload);
 
-  core::Connections& connections_;
+  const Venues& venues_;
   const QueryOptions options_;
   const Clock& clock_;
 };

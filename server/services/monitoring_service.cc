@@ -23,7 +23,21 @@ pb::HealthState StateOf(core::HealthState state) {
   return pb::HEALTH_STATE_UNSPECIFIED;
 }
 
-void Show(const db::WriterStats& stats, pb::WriterStats& message) {
+void Show(const core::TransactionCounts& counts, int64_t limit, pb::TransactionStats& message) {
+  message.set_open(counts.open);
+  message.set_limit(limit);
+  SetDuration(counts.oldest, *message.mutable_oldest());
+  message.set_begun(counts.begun);
+  message.set_committed(counts.committed);
+  message.set_rolled_back(counts.rolled_back);
+  message.set_expired(counts.expired);
+  message.set_ended(counts.ended);
+  message.set_unknown(counts.unknown);
+  message.set_refused(counts.refused);
+  message.set_conflicts_retried(counts.conflicts_retried);
+}
+
+void Show(const db::WriterStats& stats, absl::Duration now, pb::WriterStats& message) {
   message.set_groups(stats.groups);
   message.set_writes(stats.writes);
   message.set_largest_group(stats.largest_group);
@@ -37,9 +51,12 @@ void Show(const db::WriterStats& stats, pb::WriterStats& message) {
   SetDuration(stats.checkpoint_longest, *message.mutable_checkpoint_longest());
   message.set_journal_bytes(stats.journal_bytes);
   message.set_journal_reliefs(stats.journal_reliefs);
+  if (stats.hold == nullptr) return;
+  message.set_held_by(stats.hold->handle);
+  SetDuration(now - stats.hold->since, *message.mutable_held_for());
 }
 
-void Show(const core::ConnectionHealth& health, pb::ConnectionHealth& message) {
+void Show(const core::ConnectionHealth& health, absl::Duration now, pb::ConnectionHealth& message) {
   message.set_handle(health.handle);
   message.set_name(health.name);
   message.set_state(StateOf(health.state));
@@ -52,7 +69,7 @@ void Show(const core::ConnectionHealth& health, pb::ConnectionHealth& message) {
   message.set_active(health.load.active);
   message.set_queued(health.load.queued);
   message.set_queue_limit(health.load.queue_limit);
-  if (health.load.writer.has_value()) Show(*health.load.writer, *message.mutable_writer());
+  if (health.load.writer.has_value()) Show(*health.load.writer, now, *message.mutable_writer());
 }
 
 }  // namespace
@@ -85,15 +102,19 @@ Task<absl::StatusOr<pb::GetHealthResponse>> MonitoringService::GetHealth(
     entries.push_back(std::move(entry));
   }
   const std::vector<core::ConnectionHealth> checks =
-      co_await core::CheckAll(ctx, connections_, std::move(entries));
+      co_await core::CheckAll(ctx, connections_, entries);
 
   pb::GetHealthResponse response;
   auto worst = core::HealthState::kHealthy;  // a server without connections is well
   double scores = 0;
-  for (const core::ConnectionHealth& check : checks) {
+  for (size_t i = 0; i < checks.size(); ++i) {
+    const core::ConnectionHealth& check = checks[i];
     worst = std::max(worst, check.state);
     scores += check.score();
-    Show(check, *response.add_connections());
+    pb::ConnectionHealth& message = *response.add_connections();
+    Show(check, clock_.Steady(), message);
+    Show(transactions_.Counts(entries[i]->key), transactions_.limits().per_connection,
+         *message.mutable_transactions());
   }
   response.set_state(counters_.draining() ? pb::HEALTH_STATE_DRAINING : StateOf(worst));
   response.set_score(checks.empty() ? 1 : scores / static_cast<double>(checks.size()));

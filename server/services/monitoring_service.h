@@ -14,6 +14,7 @@
 #include "server/async/task.h"
 #include "server/base/clock.h"
 #include "server/core/connections.h"
+#include "server/core/transactions.h"
 #include "server/db/driver.h"
 #include "sluice/v1/monitoring.pb.h"
 
@@ -52,10 +53,15 @@ class CallCounters {
 class MonitoringService {
  public:
   MonitoringService(core::Connections& connections,
+                    const core::Transactions& transactions,
                     ServerFacts facts,
                     const CallCounters& counters,
                     const Clock& clock)
-      : connections_(connections), facts_(std::move(facts)), counters_(counters), clock_(clock) {}
+      : connections_(connections),
+        transactions_(transactions),
+        facts_(std::move(facts)),
+        counters_(counters),
+        clock_(clock) {}
 
   Task<absl::StatusOr<pb::GetServerInfoResponse>> GetServerInfo(
       const Context& ctx, const pb::GetServerInfoRequest& request);
@@ -65,6 +71,7 @@ class MonitoringService {
 
  private:
   core::Connections& connections_;
+  const core::Transactions& transactions_;
   const ServerFacts facts_;
   const CallCounters& counters_;
   const Clock& clock_;

@@ -12,6 +12,7 @@
 #include "server/db/database.h"
 #include "server/services/echo.h"
 #include "server/services/protobuf_time.h"
+#include "server/services/recall.h"
 #include "server/services/request_id.h"
 #include "server/services/validation.h"
 
@@ -34,9 +35,31 @@ void SetFacts(db::Rows& rows, absl::Duration elapsed, Response& head) {
   SetDuration(elapsed, *head.mutable_elapsed());
 }
 
+// A piece of a result as it is sent, after `sent` rows.
+Reply<pb::StreamQueryResponse> MessageOf(db::Rows& piece,
+                                         bool first,
+                                         int64_t sent,
+                                         absl::Duration elapsed) {
+  Reply<pb::StreamQueryResponse> reply;
+  if (first) reply.head.set_has_columns(piece.has_columns);
+  if (piece.count > 0) reply.head.set_row_offset(sent);
+  if (piece.end) {
+    reply.head.set_last(true);
+    reply.head.set_row_count(sent + piece.count);
+    SetFacts(piece, elapsed, reply.head);
+  }
+  reply.body = std::move(piece.wire);
+  return reply;
+}
+
 }  // namespace
 
 struct QueryService::Stream {
+  Stream(db::Session& its_session, Venue* its_venue) : session(its_session), venue(its_venue) {}
+
+  db::Session& session;
+  Venue* const venue;    // null: in no transaction
+  bool left = false;     // the venue
   absl::Duration begun;  // on the steady clock
   std::unique_ptr<db::Cursor> cursor;
   db::Rows piece;        // the next to send
@@ -71,38 +94,86 @@ absl::StatusOr<db::Statement> QueryService::StatementOf(
 
 Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Query(
     const Context& ctx, const pb::QueryRequest& request) {
-  const absl::Duration begun = clock_.Steady();
+  if (request.has_transaction() || ctx.draining) [[unlikely]] {
+    absl::StatusOr<QueryReply> reply = co_await QueryInTransaction(ctx, request);
+    co_return reply;
+  }
   CO_TRY(auto connection, connections_.Find(ctx, request.connection_id()));
   if (connection->database == nullptr) {
     CO_TRY(connection, co_await connections_.Open(ctx, std::move(connection)));
   }
-  CO_TRY(db::Statement statement, StatementOf(request, *connection));
-  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
-  if (key.has_value()) statement.request = &*key;
-  CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
-  absl::StatusOr<db::Rows> rows = co_await Execute(ctx, *connection->database, statement, policy);
-  const absl::Duration elapsed = clock_.Steady() - begun;
-  if (options_.log_sql) {
-    const Outcome outcome{rows.status(), rows.ok() ? rows->count : 0, elapsed};
-    EchoStatement(ctx, *connection, request.sql(), request.labels(), outcome);
-  }
-  if (!rows.ok()) co_return std::move(rows).status();
-
-  QueryReply reply;
-  SetFacts(*rows, elapsed, reply.head);
-  reply.head.set_has_columns(rows->has_columns);
-  reply.head.set_truncated(rows->truncated);
-  reply.body = std::move(rows->wire);
+  absl::StatusOr<QueryReply> reply = co_await Run(ctx, request, *connection, *connection->database);
   co_return reply;
 }
 
+Task<absl::StatusOr<QueryService::QueryReply>> QueryService::QueryAt(
+    const Context& ctx, const pb::QueryRequest& request, const Venue& venue) {
+  return Run(ctx, request, *venue.connection, venue.session());
+}
+
+Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Run(
+    const Context& ctx,
+    const pb::QueryRequest& request,
+    const core::Connections::Entry& connection,
+    db::Session& session) {
+  const absl::Duration begun = clock_.Steady();
+  CO_TRY(db::Statement statement, StatementOf(request, connection));
+  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(connection, request));
+  if (key.has_value()) statement.request = &*key;
+  CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
+  absl::StatusOr<db::Rows> rows = co_await Execute(ctx, session, statement, policy);
+  const absl::Duration elapsed = clock_.Steady() - begun;
+  if (options_.log_sql) {
+    const Outcome outcome{rows.status(), rows.ok() ? rows->count : 0, elapsed};
+    EchoStatement(ctx, connection, request.sql(), request.labels(), outcome);
+  }
+  if (!rows.ok()) co_return std::move(rows).status();
+  co_return ReplyOf(*std::move(rows), elapsed);
+}
+
+QueryService::QueryReply QueryService::ReplyOf(db::Rows rows, absl::Duration elapsed) {
+  QueryReply reply;
+  SetFacts(rows, elapsed, reply.head);
+  reply.head.set_has_columns(rows.has_columns);
+  reply.head.set_truncated(rows.truncated);
+  reply.body = std::move(rows.wire);
+  return reply;
+}
+
+Task<absl::StatusOr<QueryService::QueryReply>> QueryService::QueryInTransaction(
+    const Context& ctx, const pb::QueryRequest& request) {
+  if (!request.has_transaction()) co_return errors::ServerDraining(errors::Executed::kNo);
+  absl::StatusOr<Venue> venue =
+      co_await venues_.Enter(ctx, request.connection_id(), request.transaction());
+  if (!venue.ok()) {
+    absl::StatusOr<QueryReply> recalled = co_await Recall(ctx, request, venue.status());
+    co_return recalled;
+  }
+  absl::StatusOr<QueryReply> reply = co_await QueryAt(ctx, request, *venue);
+  CO_CHECK(co_await venues_.Leave(*venue, reply.status()));
+  SetStatus(venue->facts(), clock_.Now(), *reply->head.mutable_transaction());
+  co_return reply;
+}
+
+Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Recall(const Context& ctx,
+                                                                    const pb::QueryRequest& request,
+                                                                    absl::Status why) {
+  const absl::Duration begun = clock_.Steady();
+  absl::StatusOr<db::BatchResults> results =
+      co_await Recalled(ctx, venues_, request, std::move(why));
+  if (!results.ok()) co_return results.status();
+  if (results->size() != 1) co_return errors::RequestIdReused();
+  CO_TRY(db::Rows rows, std::move(results->front()));
+  co_return ReplyOf(std::move(rows), clock_.Steady() - begun);
+}
+
 Task<absl::StatusOr<db::Rows>> QueryService::Execute(const Context& ctx,
-                                                     db::Database& database,
+                                                     db::Session& session,
                                                      db::Statement statement,
                                                      RetryPolicy policy) {
   Retry retry(policy, clock_);
   for (;;) {
-    absl::StatusOr<db::Rows> rows = co_await database.Execute(ctx, statement);
+    absl::StatusOr<db::Rows> rows = co_await session.Execute(ctx, statement);
     if (rows.ok()) co_return rows;
     absl::Status failure = co_await retry.Next(ctx, rows.status());
     if (!failure.ok()) co_return failure;
@@ -112,40 +183,90 @@ Task<absl::StatusOr<db::Rows>> QueryService::Execute(const Context& ctx,
 Task<absl::Status> QueryService::StreamQuery(const Context& ctx,
                                              const pb::StreamQueryRequest& request,
                                              Sink<StreamReply>& sink) {
-  Stream stream;
-  stream.begun = clock_.Steady();
+  if (request.has_transaction() || ctx.draining) [[unlikely]] {
+    absl::Status status = co_await StreamInTransaction(ctx, request, sink);
+    co_return status;
+  }
   CO_TRY(auto connection, connections_.Find(ctx, request.connection_id()));
   if (connection->database == nullptr) {
     CO_TRY(connection, co_await connections_.Open(ctx, std::move(connection)));
   }
-  CO_TRY(db::Statement statement, StatementOf(request, *connection));
-  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
+  Stream stream(*connection->database, nullptr);
+  absl::Status status = co_await StreamIn(ctx, request, *connection, stream, sink);
+  co_return status;
+}
+
+Task<absl::Status> QueryService::StreamInTransaction(const Context& ctx,
+                                                     const pb::StreamQueryRequest& request,
+                                                     Sink<StreamReply>& sink) {
+  if (!request.has_transaction()) co_return errors::ServerDraining(errors::Executed::kNo);
+  absl::StatusOr<Venue> venue =
+      co_await venues_.Enter(ctx, request.connection_id(), request.transaction());
+  if (!venue.ok()) {
+    absl::Status recalled = co_await StreamRecalled(ctx, request, venue.status(), sink);
+    co_return recalled;
+  }
+  Stream stream(venue->session(), &*venue);
+  absl::Status status = co_await StreamIn(ctx, request, *venue->connection, stream, sink);
+  stream.cursor.reset();
+  // One that went well has left before its last message.
+  if (!status.ok() && !stream.left) status = co_await venues_.Leave(*venue, std::move(status));
+  co_return status;
+}
+
+Task<absl::Status> QueryService::StreamIn(const Context& ctx,
+                                          const pb::StreamQueryRequest& request,
+                                          const core::Connections::Entry& connection,
+                                          Stream& stream,
+                                          Sink<StreamReply>& sink) {
+  stream.begun = clock_.Steady();
+  CO_TRY(db::Statement statement, StatementOf(request, connection));
+  CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(connection, request));
   if (key.has_value()) statement.request = &*key;
   CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
-  absl::Status status = co_await Open(ctx, *connection->database, statement, policy, stream);
+  absl::Status status = co_await Open(ctx, stream.session, statement, policy, stream);
   if (status.ok()) status = co_await Pump(ctx, stream, sink);
   if (!status.ok() && stream.rows_sent > 0) {
     status = errors::WithMetadata(std::move(status), "rows_sent", absl::StrCat(stream.rows_sent));
   }
   if (options_.log_sql) {
     const Outcome outcome{status, stream.rows_sent, clock_.Steady() - stream.begun};
-    EchoStatement(ctx, *connection, request.sql(), request.labels(), outcome);
+    EchoStatement(ctx, connection, request.sql(), request.labels(), outcome);
   }
   co_return status;
 }
 
+Task<absl::Status> QueryService::StreamRecalled(const Context& ctx,
+                                                const pb::StreamQueryRequest& request,
+                                                absl::Status why,
+                                                Sink<StreamReply>& sink) {
+  const absl::Duration begun = clock_.Steady();
+  absl::StatusOr<db::BatchResults> results =
+      co_await Recalled(ctx, venues_, request, std::move(why));
+  if (!results.ok()) co_return results.status();
+  int64_t sent = 0;
+  for (size_t i = 0; i < results->size(); ++i) {
+    CO_TRY(db::Rows piece, std::move((*results)[i]));
+    StreamReply reply = MessageOf(piece, /*first=*/i == 0, sent, clock_.Steady() - begun);
+    sent += piece.count;
+    const bool alive = co_await sink.Write(std::move(reply));
+    if (!alive) co_return errors::PeerGone();
+  }
+  co_return absl::OkStatus();
+}
+
 // Until the first piece is there, nothing was sent, and what was not applied may be tried again.
 Task<absl::Status> QueryService::Open(const Context& ctx,
-                                      db::Database& database,
+                                      db::Session& session,
                                       db::Statement statement,
                                       RetryPolicy policy,
                                       Stream& stream) {
   Retry retry(policy, clock_);
   // Afterwards the peer and the snapshot have limits of their own; a write has run to its end.
   Context opening = ctx;
-  opening.deadline = std::min(ctx.deadline, clock_.Now() + options_.command_timeout);
+  opening.deadline = std::min(ctx.deadline, clock_.Unset() + options_.command_timeout);
   for (;;) {
-    absl::Status status = co_await TryOpen(opening, database, statement, stream);
+    absl::Status status = co_await TryOpen(opening, session, statement, stream);
     if (status.ok()) co_return status;
     status = co_await retry.Next(ctx, std::move(status));
     if (!status.ok()) co_return status;
@@ -154,10 +275,10 @@ Task<absl::Status> QueryService::Open(const Context& ctx,
 
 // A cursor that fails is gone before the pause, and with it what it held.
 Task<absl::Status> QueryService::TryOpen(const Context& ctx,
-                                         db::Database& database,
+                                         db::Session& session,
                                          db::Statement statement,
                                          Stream& stream) {
-  CO_TRY(auto cursor, co_await database.Open(ctx, statement));
+  CO_TRY(auto cursor, co_await session.Open(ctx, statement));
   CO_TRY(stream.piece, co_await cursor->Next(ctx));
   stream.cursor = std::move(cursor);
   co_return absl::OkStatus();
@@ -169,15 +290,14 @@ Task<absl::Status> QueryService::Pump(const Context& ctx, Stream& stream, Sink<S
     db::Rows& piece = stream.piece;
     const bool last = piece.end;
     const int64_t count = piece.count;
-    StreamReply reply;
-    if (!std::exchange(stream.started, true)) reply.head.set_has_columns(piece.has_columns);
-    if (count > 0) reply.head.set_row_offset(stream.rows_sent);
-    if (last) {
-      reply.head.set_last(true);
-      reply.head.set_row_count(stream.rows_sent + count);
-      SetFacts(piece, clock_.Steady() - stream.begun, reply.head);
+    const bool first = !std::exchange(stream.started, true);
+    StreamReply reply = MessageOf(piece, first, stream.rows_sent, clock_.Steady() - stream.begun);
+    if (last && stream.venue != nullptr) {
+      stream.cursor.reset();
+      stream.left = true;
+      CO_CHECK(co_await venues_.Leave(*stream.venue, absl::OkStatus()));
+      SetStatus(stream.venue->facts(), clock_.Now(), *reply.head.mutable_transaction());
     }
-    reply.body = std::move(piece.wire);
     const bool alive = co_await sink.Write(std::move(reply));
     if (!alive) co_return errors::PeerGone();
     stream.rows_sent += count;

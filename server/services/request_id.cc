@@ -75,6 +75,7 @@ absl::StatusOr<std::optional<db::RequestKey>> Keyed(const core::Connections::Ent
   content.clear_labels();
   content.clear_retry();
   key.content = Hashed(content);
+  key.commits = request.transaction().commit();
   return key;
 }
 
@@ -100,6 +101,21 @@ absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
   if (request.request_id().empty()) return std::nullopt;
   TRY(db::RequestKey key, KeyOf(connection, request.request_id()));
   return key;
+}
+
+absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
+    const core::Connections::Entry& connection, const pb::CommitTransactionRequest& request) {
+  if (request.request_id().empty()) return std::nullopt;
+  TRY(db::RequestKey key, KeyOf(connection, request.request_id()));
+  pb::CommitTransactionRequest content;
+  content.set_transaction_id(request.transaction_id());
+  key.content = Hashed(content);
+  return key;
+}
+
+absl::StatusOr<db::RequestKey> AnyKeyOf(const core::Connections::Entry& connection,
+                                        absl::string_view request_id) {
+  return KeyOf(connection, request_id);
 }
 
 std::string ContentOf(absl::string_view before, const pb::BulkInsertRequest& part) {

@@ -12,6 +12,7 @@
 #include "server/core/connections.h"
 #include "server/db/request_key.h"
 #include "sluice/v1/query.pb.h"
+#include "sluice/v1/transaction.pb.h"
 
 namespace sluice::services {
 
@@ -28,6 +29,13 @@ absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
 // The first message of a load, whose content comes later: the key has none.
 absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
     const core::Connections::Entry& connection, const pb::BulkInsertRequest& request);
+
+absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
+    const core::Connections::Entry& connection, const pb::CommitTransactionRequest& request);
+
+// The key of whatever had this id: it has no content. Error: PARAMETER_INVALID.
+absl::StatusOr<db::RequestKey> AnyKeyOf(const core::Connections::Entry& connection,
+                                        absl::string_view request_id);
 
 // Hash of a part of a load, given that of what came before it; the first part has its header.
 std::string ContentOf(absl::string_view before, const pb::BulkInsertRequest& part);

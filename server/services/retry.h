@@ -14,6 +14,10 @@ namespace sluice::services {
 struct RetryPolicy {
   int max_attempts = 3;
   absl::Duration delay = absl::Seconds(1);
+  // Also after conflicts with other transactions, for which nothing remains of the attempt: after a
+  // random pause of at most this, which doubles each time.
+  bool conflicts = false;
+  absl::Duration conflict_delay = absl::Milliseconds(20);
 };
 
 // Retry: the attempts of one call. Lives in the call's coroutine, and costs one that succeeds at
@@ -35,10 +39,19 @@ class Retry {
   // why the call ended during the pause. Metadata `attempts` says how many there were.
   Task<absl::Status> Next(const Context& ctx, absl::Status failure);
 
+  // That failed.
+  int attempts() const { return attempts_; }
+
+  // Of them, those that met a conflict and were followed by another.
+  int conflicts() const { return conflicts_; }
+
  private:
+  absl::Duration PauseAfterConflict() const;
+
   const RetryPolicy policy_;
   const Clock& clock_;
   int attempts_ = 0;  // failed ones
+  int conflicts_ = 0;
 };
 
 }  // namespace sluice::services

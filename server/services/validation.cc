@@ -19,7 +19,6 @@ namespace {
 template <class Request>
 absl::Status CheckBuilt(const Request& request) {
   if (request.param_types_size() > 0) return errors::FieldNotImplemented("param_types");
-  if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
   if (request.has_session()) return errors::FieldNotImplemented("session");
   return absl::OkStatus();
 }
@@ -143,7 +142,6 @@ absl::Status CheckStep(const pb::BatchStep& step, int index, int value_depth) {
 }  // namespace
 
 absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_depth) {
-  if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
   if (request.has_session()) return errors::FieldNotImplemented("session");
   if (request.steps().empty()) return errors::ParameterInvalid("steps", "is empty");
   int64_t executions = 0;
@@ -168,7 +166,6 @@ absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_dept
 }
 
 absl::Status CheckHeader(const pb::BulkInsertRequest& request) {
-  if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
   if (request.has_session()) return errors::FieldNotImplemented("session");
   if (request.table().empty()) {
     return errors::ParameterInvalid("table", "is empty; the first message names the table");
@@ -228,6 +225,11 @@ absl::Status CheckRequest(const pb::StreamQueryRequest& request, int value_depth
   return Check(request, value_depth);
 }
 
+absl::Status CheckRequest(const pb::BeginTransactionRequest& request) {
+  if (request.has_session()) return errors::FieldNotImplemented("session");
+  return CheckLabels(request);
+}
+
 absl::Status CheckRequest(const pb::DescribeRequest& request) {
   TRY_STATUS(CheckSql(request.sql()));
   return CheckLabels(request);
@@ -273,6 +275,7 @@ absl::StatusOr<RetryPolicy> RetryPolicyOf(const pb::RetryOptions& options) {
   if (!options.has_delay()) return policy;
   const google::protobuf::Duration& delay = options.delay();
   policy.delay = absl::Seconds(delay.seconds()) + absl::Nanoseconds(delay.nanos());
+  policy.conflict_delay = policy.delay;
   if (policy.delay < absl::ZeroDuration() || policy.delay > kMaxRetryDelay) {
     return errors::ParameterInvalid(
         "retry.delay",

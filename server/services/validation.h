@@ -13,6 +13,7 @@
 #include "server/services/retry.h"
 #include "sluice/v1/common.pb.h"
 #include "sluice/v1/query.pb.h"
+#include "sluice/v1/transaction.pb.h"
 
 namespace sluice::services {
 
@@ -32,6 +33,7 @@ inline constexpr int64_t kMinChunkBytes = 4 << 10;
 absl::Status CheckRequest(const pb::QueryRequest& request, int value_depth);
 absl::Status CheckRequest(const pb::StreamQueryRequest& request, int value_depth);
 absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_depth);
+absl::Status CheckRequest(const pb::BeginTransactionRequest& request);
 absl::Status CheckRequest(const pb::DescribeRequest& request);
 absl::Status CheckRequest(const pb::ExplainRequest& request, int value_depth);
 

@@ -57,7 +57,7 @@ TEST(ResultCode, EveryCodeHasItsMeaning) {
       {SQLITE_ERROR, StatusCode::kInvalidArgument, "42000", "SQL_ERROR", "rolled_back"},
       {SQLITE_BUSY, StatusCode::kUnavailable, "55P03", "CONNECTION_IN_USE", "no"},
       {SQLITE_BUSY_RECOVERY, StatusCode::kUnavailable, "55P03", "CONNECTION_IN_USE", "no"},
-      {SQLITE_BUSY_SNAPSHOT, StatusCode::kAborted, "40001", "SQL_ERROR", "rolled_back"},
+      {SQLITE_BUSY_SNAPSHOT, StatusCode::kAborted, "40001", "SERIALIZATION_FAILURE", "rolled_back"},
       {SQLITE_LOCKED, StatusCode::kAborted, "55P03", "LOCK_TIMEOUT", "rolled_back"},
       {SQLITE_LOCKED_SHAREDCACHE, StatusCode::kAborted, "55P03", "LOCK_TIMEOUT", "rolled_back"},
       {SQLITE_ABORT_ROLLBACK, StatusCode::kAborted, "40000", "SQL_ERROR", "rolled_back"},

@@ -5,10 +5,12 @@ import threading
 
 import harness
 import rpc
-from rpc import Code, common_pb2, connection_pb2, health_pb2, monitoring_pb2, value_pb2
+from rpc import (Code, common_pb2, connection_pb2, health_pb2, monitoring_pb2, query_pb2, transaction_pb2,
+                 value_pb2)
 
 SERVICES = ["grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "sluice.v1.ConnectionService",
-            "sluice.v1.MonitoringService", "sluice.v1.QueryService", "sluice.v1.SchemaService"]
+            "sluice.v1.MonitoringService", "sluice.v1.QueryService", "sluice.v1.SchemaService",
+            "sluice.v1.TransactionService"]
 
 
 class ReflectionTest(rpc.TestCase):
@@ -25,6 +27,7 @@ class ReflectionTest(rpc.TestCase):
         methods = self.buf_curl(server, "--list-methods", "")
         self.assertIn("grpc.health.v1.Health/Check", methods.stdout.split(), methods.stderr)
         self.assertIn("sluice.v1.QueryService/StreamQuery", methods.stdout.split())
+        self.assertIn("sluice.v1.TransactionService/Interact", methods.stdout.split())
         check = self.buf_curl(server, "-d", "{}", "/grpc.health.v1.Health/Check")
         self.assertEqual(json.loads(check.stdout or "null"), {"status": "SERVING"}, check.stderr)
 
@@ -142,7 +145,6 @@ class ErrorDetailsTest(rpc.TestCase):
 class UnbuiltFieldsTest(rpc.TestCase):
     FIELDS = {
         "param_types": [value_pb2.VALUE_TYPE_INT64],
-        "transaction": common_pb2.TransactionSelector(transaction_id="txn_1"),
         "session": common_pb2.SessionOptions(time_zone="Europe/Paris"),
     }
 
@@ -157,10 +159,31 @@ class UnbuiltFieldsTest(rpc.TestCase):
                     self.assertIn(name, failure.message)
         self.assertEqual(client.rows("SELECT count(*) FROM t"), [(0,)])
 
-    def test_empty_messages_count_as_set(self):
+    def test_each_method_that_takes_a_session_refuses_it(self):
+        client, session = self.client(self.start()), self.FIELDS["session"]
+        client.query("CREATE TABLE t(a)")
+        step = query_pb2.BatchStep(sql="INSERT INTO t VALUES(1)")
+        typed = query_pb2.BatchStep(sql="INSERT INTO t VALUES(1)", param_types=self.FIELDS["param_types"])
+        row = value_pb2.Row(values=[value_pb2.Value(int64_value=1)])
+        for call, request in (
+                (client.queries.ExecuteBatch,
+                 query_pb2.ExecuteBatchRequest(connection_id="default", steps=[step], session=session)),
+                (client.queries.ExecuteBatch, query_pb2.ExecuteBatchRequest(connection_id="default", steps=[typed])),
+                (client.queries.BulkInsert,
+                 iter([query_pb2.BulkInsertRequest(connection_id="default", table="t", rows=[row], session=session)])),
+                (client.transactions.BeginTransaction,
+                 transaction_pb2.BeginTransactionRequest(connection_id="default", session=session))):
+            self.assert_fails(Code.UNIMPLEMENTED, call, request, timeout=30, reason="FIELD_NOT_IMPLEMENTED",
+                              executed="no")
+        self.assertEqual(client.rows("SELECT count(*) FROM t"), [(0,)])
+        listed = client.transactions.ListTransactions(transaction_pb2.ListTransactionsRequest(), timeout=30)
+        self.assertEqual(listed.total_size, 0)
+
+    def test_an_empty_message_counts_as_set(self):
         client = self.client(self.start())
-        for name, value in (("transaction", common_pb2.TransactionSelector()), ("session", common_pb2.SessionOptions())):
-            self.assert_fails(Code.UNIMPLEMENTED, client.query, "SELECT 1", **{name: value})
+        self.assert_fails(Code.UNIMPLEMENTED, client.query, "SELECT 1", session=common_pb2.SessionOptions())
+        self.assert_fails(Code.INVALID_ARGUMENT, client.query, "SELECT 1",
+                          transaction=common_pb2.TransactionSelector(), reason="PARAMETER_INVALID", executed="no")
 
 
 class CapsTest(rpc.TestCase):

@@ -260,6 +260,10 @@ class HowTos(PageTest):
         harness.buf()
         self.run_page(HOW_TOS / "safe-writes.md")
 
+    def test_transactions(self):
+        harness.buf()
+        self.run_page(HOW_TOS / "transactions.md")
+
     def test_schema_and_plans(self):
         harness.buf()
         self.run_page(HOW_TOS / "schema-and-plans.md")

@@ -8,7 +8,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc.health.v1 import health_pb2, health_pb2_grpc
 from sluice.v1 import (common_pb2, connection_pb2, connection_pb2_grpc, monitoring_pb2, monitoring_pb2_grpc, query_pb2,
-                       query_pb2_grpc, value_pb2)
+                       query_pb2_grpc, transaction_pb2, transaction_pb2_grpc, value_pb2)
 
 Code = grpc.StatusCode
 OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
@@ -18,10 +18,11 @@ OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 class Client:
     """A channel of its own, with every service on it."""
 
-    def __init__(self, address):
-        self.channel = grpc.insecure_channel(address, OPTIONS)
+    def __init__(self, address, *interceptors):
+        self.channel = grpc.intercept_channel(grpc.insecure_channel(address, OPTIONS), *interceptors)
         self.queries = query_pb2_grpc.QueryServiceStub(self.channel)
         self.connections = connection_pb2_grpc.ConnectionServiceStub(self.channel)
+        self.transactions = transaction_pb2_grpc.TransactionServiceStub(self.channel)
         self.monitoring = monitoring_pb2_grpc.MonitoringServiceStub(self.channel)
         self.health = health_pb2_grpc.HealthStub(self.channel)
 
@@ -152,8 +153,8 @@ class Failure:
 class TestCase(harness.TestCase):
     """Tests that call through Python's gRPC."""
 
-    def client(self, server):
-        return self.enterContext(Client(server.address))
+    def client(self, server, *interceptors):
+        return self.enterContext(Client(server.address, *interceptors))
 
     def failure(self, call, *arguments, **options):
         """How the call failed. Every failure of the server's says what became of the request."""

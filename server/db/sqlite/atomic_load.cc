@@ -7,6 +7,7 @@
 #include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/db/sqlite/held_wait.h"
 #include "server/db/sqlite/load.h"
 #include "server/db/sqlite/request_log.h"
 
@@ -30,9 +31,9 @@ db::Rows Packed(const db::ChunkOutcome& outcome) {
 LoadWrite::LoadWrite(absl::Time deadline,
                      db::LoadTarget target,
                      DatabaseFile& file,
-                     const WorkQueue& queue)
-    : Write(LoadContext::ctx, file, queue), target_(std::move(target)) {
-  LoadContext::ctx.deadline = deadline;
+                     WorkQueue& queue)
+    : Write(OwnContext::ctx, file, queue), target_(std::move(target)), writer_(queue) {
+  OwnContext::ctx.deadline = deadline;
 }
 
 void LoadWrite::Put(db::LoadChunk chunk, Completion<absl::Status> room) {
@@ -104,7 +105,16 @@ void LoadWrite::OnInterrupt() {
   changed_.Signal();
 }
 
+void LoadWrite::Answer() {
+  writer_.SetHold(nullptr);
+  End(status());
+}
+
 absl::Status LoadWrite::Apply(Connection& connection) {
+  auto hold = std::make_shared<db::WriterHold>();
+  hold->handle = "load";
+  hold->since = Clock::System().Steady();
+  writer_.SetHold(std::move(hold));
   db::BatchResults results;
   const bool keyed = target_.key.has_value() && !target_.validate_only;
   if (!keyed) return InsertAll(connection, results);
@@ -271,6 +281,10 @@ void AtomicLoad::Cancel(const absl::Status& why) {
     write_->Refuse(errors::WithExecuted(why, errors::Executed::kNo));
 }
 
+void AtomicLoad::GiveUp() {
+  if (side_->Withdraw(queue_, *write_)) write_->Refuse(WriterHeldTooLong(queue_));
+}
+
 Task<absl::Status> AtomicLoad::Add(const Context& ctx,
                                    db::LoadChunk chunk,
                                    std::string /*content*/) {
@@ -278,6 +292,7 @@ Task<absl::Status> AtomicLoad::Add(const Context& ctx,
   CO_CHECK(Submit());
   const std::stop_callback on_stop(ctx.stop,
                                    [&] { Cancel(ctx.Stopped(errors::Executed::kRolledBack)); });
+  HeldWait limit(ctx, queue_, [this] { GiveUp(); });
   absl::Status status = co_await Async<absl::Status>(
       [&](Completion<absl::Status> room) { write_->Put(std::move(chunk), std::move(room)); });
   co_return status;
@@ -288,6 +303,7 @@ Task<absl::Status> AtomicLoad::Finish(const Context& ctx, std::string content) {
   CO_CHECK(Submit());
   const std::stop_callback on_stop(ctx.stop,
                                    [&] { Cancel(ctx.Stopped(errors::Executed::kRolledBack)); });
+  HeldWait limit(ctx, queue_, [this] { GiveUp(); });
   absl::Status status = co_await Async<absl::Status>([&](Completion<absl::Status> done) {
     write_->Complete(std::move(content), std::move(done));
   });

@@ -11,6 +11,7 @@
 #include "server/async/context.h"
 #include "server/async/task.h"
 #include "server/base/errors.h"
+#include "server/db/sqlite/held_wait.h"
 #include "server/db/sqlite/loop_reader.h"
 #include "server/db/sqlite/work_queue.h"
 
@@ -21,7 +22,11 @@ namespace sluice::sqlite {
 template <class W>
 Task<typename W::Result> Await(const Context& ctx, LoopSide& side, WorkQueue& queue, W& work) {
   const std::stop_callback on_stop(ctx.stop, [&] {
-    if (side.Cancel(queue, work)) work.Refuse(ctx.Stopped(errors::Executed::kNo));
+    if (!side.Cancel(queue, work)) return;
+    work.Refuse(WhyNotReached(ctx.Stopped(errors::Executed::kNo), queue));
+  });
+  HeldWait limit(ctx, queue, [&] {
+    if (side.Withdraw(queue, work)) work.Refuse(WriterHeldTooLong(queue));
   });
   typename W::Result result =
       co_await Async<typename W::Result>([&](Completion<typename W::Result> done) {

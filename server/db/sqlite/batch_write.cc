@@ -78,6 +78,13 @@ int64_t BatchWrite::bytes() const {
   return bytes;
 }
 
+bool BatchWrite::may_be_undone() const {
+  if (only_tries() || batch_.max_affected_rows > 0) return true;
+  return batch_.mode == db::BatchMode::kAtomic &&
+         std::any_of(batch_.executions.begin(), batch_.executions.end(),
+                     [](const auto& each) { return each.statement.max_affected_rows > 0; });
+}
+
 void BatchWrite::Answer() {
   if (status().ok()) {
     done_->Resolve(std::move(results_));
@@ -98,7 +105,8 @@ absl::Status BatchWrite::Apply(Connection& connection) {
     return absl::OkStatus();
   }
   TRY_STATUS(RunAll(connection));
-  return only_read_ ? absl::OkStatus() : log.Store(*batch_.request, results_);
+  const bool stored = !only_read_ || batch_.request->commits;
+  return stored ? log.Store(*batch_.request, results_) : absl::OkStatus();
 }
 
 absl::Status BatchWrite::RunAll(Connection& connection) {
@@ -143,7 +151,7 @@ absl::Status BatchWrite::RunApart(Connection& connection, BatchRunner& runner, s
   TRY_STATUS(connection.Run("SAVEPOINT step"));
   absl::StatusOr<db::Rows> rows = runner.Run(batch_.executions[index], !batch_.read_only);
   if (!rows.ok() && WasEnded(rows.status())) return Why(rows.status());
-  if (rows.ok()) {
+  if (rows.ok() && !nested_) {
     absl::Status keys = connection.CheckDeferredKeys();
     if (!keys.ok()) {
       rows = std::move(keys);
@@ -153,7 +161,7 @@ absl::Status BatchWrite::RunApart(Connection& connection, BatchRunner& runner, s
   if (connection.device_failed()) return rows.status();
   if (!connection.InTransaction()) {
     failures_[index] = rows.status();
-    runs_again_ = ++losses_ <= kMostLosses;
+    runs_again_ = !nested_ && ++losses_ <= kMostLosses;
     return At(batch_.executions[index], rows.status());
   }
   if (!rows.ok()) {
@@ -176,13 +184,14 @@ BatchRead::Result BatchRead::Read(Connection& connection) {
   if (!usable.ok()) return Result(usable);
   const absl::Duration longest = file_.settings().max_snapshot_age;
   watch_.deadline = std::min(SteadyDeadline(ctx_.deadline), Clock::System().Steady() + longest);
-  const absl::Status begun = connection.Run("BEGIN");
-  if (!begun.ok()) return Result(begun);
-
+  if (!nested_) {
+    const absl::Status begun = connection.Run("BEGIN");
+    if (!begun.ok()) return Result(begun);
+  }
   BatchRunner runner(connection, file_, batch_, watch_);
   Result result;
   if (!may_write_ || OnlyReads(runner)) result = RunAll(runner);
-  if (connection.InTransaction()) connection.Run("ROLLBACK").IgnoreError();
+  if (!nested_ && connection.InTransaction()) connection.Run("ROLLBACK").IgnoreError();
   return result;
 }
 

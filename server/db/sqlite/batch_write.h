@@ -55,8 +55,16 @@ class BatchWrite final : public Write {
  public:
   using Result = absl::StatusOr<db::BatchResults>;
 
-  BatchWrite(const Context& ctx, const db::Batch& batch, DatabaseFile& file, const WorkQueue& queue)
-      : Write(ctx, file, queue), batch_(batch), failures_(batch.executions.size()) {}
+  // `nested`: in a transaction of the caller's, at whose end deferred keys are looked at.
+  BatchWrite(const Context& ctx,
+             const db::Batch& batch,
+             DatabaseFile& file,
+             const WorkQueue& queue,
+             bool nested = false)
+      : Write(ctx, file, queue),
+        batch_(batch),
+        nested_(nested),
+        failures_(batch.executions.size()) {}
 
   void WaitFor(Completion<Result> done) { done_.emplace(std::move(done)); }
 
@@ -68,6 +76,8 @@ class BatchWrite final : public Write {
 
   bool runs_again() const override { return runs_again_; }
 
+  bool may_be_undone() const override;
+
   int64_t bytes() const override;
 
  private:
@@ -78,6 +88,7 @@ class BatchWrite final : public Write {
   absl::Status RunApart(Connection& connection, BatchRunner& runner, size_t index);
 
   const db::Batch& batch_;
+  const bool nested_;
   std::optional<Completion<Result>> done_;
   db::BatchResults results_;
   // Of executions that took the transaction with them: they do not run again.
@@ -88,7 +99,7 @@ class BatchWrite final : public Write {
 };
 
 // BatchRead: a batch that may only read, as one snapshot.
-class BatchRead final : public Work {
+class BatchRead : public Work {
  public:
   // Nothing if it is the writer's after all: a statement writes, or may do so.
   using Result = std::optional<absl::StatusOr<db::BatchResults>>;
@@ -97,8 +108,14 @@ class BatchRead final : public Work {
             const db::Batch& batch,
             bool may_write,
             DatabaseFile& file,
-            const WorkQueue& queue)
-      : ctx_(ctx), batch_(batch), may_write_(may_write), file_(file), queue_(queue) {}
+            const WorkQueue& queue,
+            bool nested = false)
+      : ctx_(ctx),
+        batch_(batch),
+        may_write_(may_write),
+        nested_(nested),
+        file_(file),
+        queue_(queue) {}
 
   void WaitFor(Completion<Result> done) { done_.emplace(std::move(done)); }
 
@@ -108,6 +125,11 @@ class BatchRead final : public Work {
 
   void Refuse(const absl::Status& why) override { done_->Resolve(Result(why)); }
 
+ protected:
+  void Fail(const absl::Status& why) { result_ = Result(why); }
+
+  const Result& result() const { return result_; }
+
  private:
   Result Read(Connection& connection);
   bool OnlyReads(BatchRunner& runner) const;
@@ -116,6 +138,7 @@ class BatchRead final : public Work {
   const Context& ctx_;
   const db::Batch& batch_;
   const bool may_write_;  // the batch may go to the writer
+  const bool nested_;     // in a transaction of the caller's
   DatabaseFile& file_;
   const WorkQueue& queue_;
   std::optional<Completion<Result>> done_;

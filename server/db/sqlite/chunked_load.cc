@@ -5,6 +5,7 @@
 #include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/db/sqlite/held_wait.h"
 #include "server/db/sqlite/load.h"
 #include "server/db/sqlite/request_log.h"
 
@@ -28,13 +29,13 @@ ChunkWrite::ChunkWrite(absl::Time deadline,
                        std::string content,
                        DatabaseFile& file,
                        const WorkQueue& queue)
-    : Write(LoadContext::ctx, file, queue),
+    : Write(OwnContext::ctx, file, queue),
       plan_(std::move(plan)),
       index_(index),
       chunk_(std::move(chunk)),
       content_(std::move(content)),
       bytes_(static_cast<int64_t>(chunk_.rows.SpaceUsedExcludingSelfLong())) {
-  LoadContext::ctx.deadline = deadline;
+  OwnContext::ctx.deadline = deadline;
 }
 
 void ChunkWrite::WaitFor(Completion<bool> done) {
@@ -153,6 +154,19 @@ void ChunkedLoad::CancelAll(const absl::Status& why) {
   }
 }
 
+void ChunkedLoad::GiveUp() {
+  const bool first = next_ == static_cast<int64_t>(running_.size());
+  for (const std::shared_ptr<ChunkWrite>& write : running_) {
+    if (!side_->Withdraw(queue_, *write)) continue;
+    // What was inserted before stays.
+    if (given_up_.ok()) {
+      given_up_ = errors::WithExecuted(WriterHeldTooLong(queue_),
+                                       first ? errors::Executed::kNo : errors::Executed::kUnknown);
+    }
+    write->Refuse(given_up_);
+  }
+}
+
 bool ChunkedLoad::stopped() const {
   return plan_->target.mode == db::BatchMode::kStopOnError &&
          plan_->failed.load(std::memory_order_relaxed) != kNone;
@@ -161,7 +175,7 @@ bool ChunkedLoad::stopped() const {
 Task<absl::Status> ChunkedLoad::Add(const Context& ctx, db::LoadChunk chunk, std::string content) {
   if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kUnknown);
   const absl::Time deadline =
-      std::min(ctx.deadline, Clock::System().Now() + file_.settings().load_limit);
+      std::min(ctx.deadline, Clock::System().Unset() + file_.settings().load_limit);
   auto write = std::make_shared<ChunkWrite>(deadline, plan_, next_++, std::move(chunk),
                                             std::move(content), file_, queue_);
   write->Keep(write);
@@ -169,12 +183,13 @@ Task<absl::Status> ChunkedLoad::Add(const Context& ctx, db::LoadChunk chunk, std
   const absl::Status taken = side_->Submit(queue_, *write);
   if (!taken.ok()) write->Refuse(taken);
   while (running_.size() >= kAhead) co_await Reap(ctx);
-  co_return absl::OkStatus();
+  co_return given_up_;
 }
 
 Task<void> ChunkedLoad::Reap(const Context& ctx) {
   const std::stop_callback on_stop(ctx.stop,
                                    [&] { CancelAll(ctx.Stopped(errors::Executed::kNo)); });
+  HeldWait limit(ctx, queue_, [this] { GiveUp(); });
   const std::shared_ptr<ChunkWrite> oldest = running_.front();
   co_await Async<bool>([&](Completion<bool> done) { oldest->WaitFor(std::move(done)); });
   running_.pop_front();
@@ -188,7 +203,7 @@ std::vector<db::ChunkOutcome> ChunkedLoad::TakeOutcomes() {
 
 Task<absl::Status> ChunkedLoad::Finish(const Context& ctx, std::string /*content*/) {
   while (!running_.empty()) co_await Reap(ctx);
-  co_return absl::OkStatus();
+  co_return given_up_;
 }
 
 }  // namespace sluice::sqlite

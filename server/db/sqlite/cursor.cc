@@ -169,7 +169,7 @@ absl::Status Stream::Why(const absl::Status& failure) const {
 }
 
 absl::Status Stream::Begin(bool& writes) {
-  if (deadline_ <= Clock::System().Now()) return errors::DeadlineExceeded(errors::Executed::kNo);
+  if (deadline_ <= Clock::System().Unset()) return errors::DeadlineExceeded(errors::Executed::kNo);
   DatabaseFile& file = cursors_.file_;
   TRY_STATUS(file.Check());
   TRY(held_.connection, cursors_.TakeConnection());

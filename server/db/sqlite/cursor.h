@@ -43,12 +43,14 @@ class Cursors {
   // Ends all streams, and waits for none.
   void Close() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // A connection for whoever keeps a snapshot. Reader threads only, for it may block.
+  absl::StatusOr<std::unique_ptr<Connection>> TakeConnection() ABSL_LOCKS_EXCLUDED(mu_);
+  // It has no open transaction.
+  void ReturnConnection(std::unique_ptr<Connection> connection) ABSL_LOCKS_EXCLUDED(mu_);
+
  private:
   friend class Stream;
 
-  // A connection for a stream. Reader threads only, for it may block.
-  absl::StatusOr<std::unique_ptr<Connection>> TakeConnection() ABSL_LOCKS_EXCLUDED(mu_);
-  void ReturnConnection(std::unique_ptr<Connection> connection) ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(Stream& stream) ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<std::shared_ptr<Stream>> Alive() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -13,6 +13,8 @@
 #include "server/base/status.h"
 #include "server/db/lexer.h"
 #include "server/db/sqlite/await.h"
+#include "server/db/sqlite/recall.h"
+#include "server/db/sqlite/write_transaction.h"
 
 namespace sluice::sqlite {
 namespace {
@@ -231,6 +233,31 @@ Task<absl::StatusOr<std::unique_ptr<db::Load>>> Database::OpenLoad(const Context
                                           std::move(target));
 }
 
+absl::StatusOr<std::unique_ptr<db::Transaction>> Database::Begin(db::TransactionOptions options) {
+  if (closing()) return errors::PoolClosed();
+  if (!options.read_only) {
+    TRY_STATUS(MayWrite(/*read_only=*/false));
+    return std::make_unique<WriteTransaction>(shared_from_this(), std::move(options), file_,
+                                              writer_.queue());
+  }
+  auto snapshot = std::make_shared<ReadSnapshot>(snapshots_, file_, readers_.queue());
+  TRY_STATUS(snapshots_.Add(snapshot));
+  return std::make_unique<ReadTransaction>(shared_from_this(), std::move(snapshot));
+}
+
+// What a reader finds is there. What it does not find may be on its way: the writer's turn comes
+// when everything that was asked before is decided.
+Task<absl::StatusOr<std::optional<db::BatchResults>>> Database::Recall(const Context& ctx,
+                                                                       const db::RequestKey& key) {
+  CO_CHECK(Usable(ctx));
+  RecallRead read(ctx, key, file_);
+  RecallRead::Result found = co_await Await(ctx, Side(), readers_.queue(), read);
+  if (!found.ok() || found->has_value() || file_.options().read_only) co_return found;
+  RecallWrite last(ctx, key, file_, writer_.queue());
+  RecallWrite::Result certain = co_await Await(ctx, Side(), writer_.queue(), last);
+  co_return certain;
+}
+
 Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Database::Copy(const Context& ctx) {
   CO_CHECK(Usable(ctx));
   CO_TRY(const std::unique_ptr<Copies::Turn> turn, copies_.Begin());
@@ -253,6 +280,7 @@ Task<absl::StatusOr<std::string>> Database::ReadCopy(const Context& ctx,
 
 void Database::Relieve(int64_t journal_bytes) {
   cursors_.Relieve(journal_bytes);
+  snapshots_.Relieve(journal_bytes);
   readers_.queue().Relieve(journal_bytes);
 }
 
@@ -262,6 +290,7 @@ db::DatabaseLoad Database::Load() const {
   load.queued = readers_.queue().waiting() + writer_.queue().waiting();
   load.queue_limit = readers_.queue().limit() + writer_.queue().limit();
   load.writer = writer_.stats();
+  load.writer->hold = writer_.queue().hold();
   return load;
 }
 
@@ -277,6 +306,7 @@ void Database::Close() {
     for (const auto& [executor, side] : sides_) sides.push_back(side);
   }
   for (const std::shared_ptr<LoopSide>& side : sides) side->Close();
+  snapshots_.Close();
   cursors_.Close();
   readers_.Close();
   copies_.Close();

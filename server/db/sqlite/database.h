@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "server/db/sqlite/load.h"
 #include "server/db/sqlite/location.h"
 #include "server/db/sqlite/loop_reader.h"
+#include "server/db/sqlite/read_transaction.h"
 #include "server/db/sqlite/readers.h"
 #include "server/db/sqlite/writer.h"
 
@@ -49,6 +51,9 @@ class Database final : public db::Database, public std::enable_shared_from_this<
                                                       const db::Batch& batch) override;
   Task<absl::StatusOr<std::unique_ptr<db::Load>>> OpenLoad(const Context& ctx,
                                                            db::LoadTarget target) override;
+  absl::StatusOr<std::unique_ptr<db::Transaction>> Begin(db::TransactionOptions options) override;
+  Task<absl::StatusOr<std::optional<db::BatchResults>>> Recall(const Context& ctx,
+                                                               const db::RequestKey& key) override;
   Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override;
   Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Copy(const Context& ctx) override;
   // The next bytes of a finished copy.
@@ -72,6 +77,8 @@ class Database final : public db::Database, public std::enable_shared_from_this<
 
  private:
   friend class Catalog;  // which runs on the readers
+  friend class ReadTransaction;
+  friend class ReadTransactionCursor;
 
   enum class Phase { kNew, kOpening, kOpen, kFailed, kClosed };
 
@@ -105,6 +112,7 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   Readers readers_;
   Writer writer_;
   Cursors cursors_;
+  ReadSnapshots snapshots_{cursors_};
   Copies copies_;
   Catalog catalog_{*this};
   std::atomic<bool> closing_{false};

@@ -26,17 +26,11 @@
 
 namespace sluice::sqlite {
 
-// What a load's writes own, since they may run on when its call has ended: a context without the
-// call in it.
-struct LoadContext {
-  Context ctx;
-};
-
 // LoadWrite: an atomic load at the writer, which it has for itself while chunks come. Shared by the
 // load and, from its submission to its answer, the queue.
-class LoadWrite final : private LoadContext, public Write {
+class LoadWrite final : private OwnContext, public Write {
  public:
-  LoadWrite(absl::Time deadline, db::LoadTarget target, DatabaseFile& file, const WorkQueue& queue);
+  LoadWrite(absl::Time deadline, db::LoadTarget target, DatabaseFile& file, WorkQueue& queue);
 
   // The load's side, on its executor.
 
@@ -55,7 +49,7 @@ class LoadWrite final : private LoadContext, public Write {
   std::vector<db::ChunkOutcome> TakeOutcomes() ABSL_LOCKS_EXCLUDED(mu_);
 
   // The writer's side.
-  void Answer() override { End(status()); }
+  void Answer() override;
 
   void Refuse(const absl::Status& why) override { End(why); }
 
@@ -74,6 +68,7 @@ class LoadWrite final : private LoadContext, public Write {
   void End(absl::Status status) ABSL_LOCKS_EXCLUDED(mu_);
 
   const db::LoadTarget target_;
+  WorkQueue& writer_;
   std::shared_ptr<LoadWrite> kept_;  // set before it is queued, dropped by its answer
 
   Mutex mu_;
@@ -126,6 +121,8 @@ class AtomicLoad final : public db::Load {
   void Expire();
   // Takes it out of the queue, or asks it to end.
   void Cancel(const absl::Status& why);
+  // Takes it out of the queue, if the writer has not come to it.
+  void GiveUp();
 
   const std::shared_ptr<db::Database> database_;
   const std::shared_ptr<LoopSide> side_;
@@ -148,7 +145,7 @@ struct LoadPlan {
 };
 
 // ChunkWrite: one chunk of a load in which each is a transaction of its own.
-class ChunkWrite final : private LoadContext, public Write {
+class ChunkWrite final : private OwnContext, public Write {
  public:
   ChunkWrite(absl::Time deadline,
              std::shared_ptr<LoadPlan> plan,
@@ -216,6 +213,8 @@ class ChunkedLoad final : public db::Load {
   // Waits for the oldest chunk.
   Task<void> Reap(const Context& ctx);
   void CancelAll(const absl::Status& why);
+  // Takes what waits out of the queue: the writer is somebody else's.
+  void GiveUp();
 
   const std::shared_ptr<db::Database> database_;
   const std::shared_ptr<LoopSide> side_;
@@ -224,6 +223,7 @@ class ChunkedLoad final : public db::Load {
   const std::shared_ptr<LoadPlan> plan_;
   int64_t next_ = 0;
   std::deque<std::shared_ptr<ChunkWrite>> running_;
+  absl::Status given_up_;
   std::vector<db::ChunkOutcome> outcomes_;
 };
 

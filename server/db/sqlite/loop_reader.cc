@@ -142,17 +142,22 @@ absl::Status LoopSide::Submit(WorkQueue& queue, Work& work) {
 }
 
 bool LoopSide::Cancel(WorkQueue& queue, Work& work) {
-  {
-    MutexLock lock(&mu_);
-    if (work.collected_) {
-      work.Unlink();
-      work.collected_ = false;
-      --collected_;
-      queue.Unreserve();
-      return true;
-    }
-  }
-  return queue.Cancel(work) == WorkQueue::Cancelled::kRemoved;
+  return TakeBack(queue, work) || queue.Cancel(work) == WorkQueue::Cancelled::kRemoved;
+}
+
+bool LoopSide::Withdraw(WorkQueue& queue, Work& work) {
+  return TakeBack(queue, work) || queue.Withdraw(work);
+}
+
+// While it is collected here.
+bool LoopSide::TakeBack(WorkQueue& queue, Work& work) {
+  MutexLock lock(&mu_);
+  if (!work.collected_) return false;
+  work.Unlink();
+  work.collected_ = false;
+  --collected_;
+  queue.Unreserve();
+  return true;
 }
 
 void LoopSide::Adopt(std::unique_ptr<Connection> connection) {

@@ -63,6 +63,8 @@ class LoopSide final : public DrainHook, public std::enable_shared_from_this<Loo
   // True if the work was not begun and is the caller's again; else it will be answered, soon if it
   // runs.
   bool Cancel(WorkQueue& queue, Work& work) ABSL_LOCKS_EXCLUDED(mu_);
+  // The same, but lets what runs run on.
+  bool Withdraw(WorkQueue& queue, Work& work) ABSL_LOCKS_EXCLUDED(mu_);
 
   // A connection for this side, opened elsewhere; null if it could not be opened.
   void Adopt(std::unique_ptr<Connection> connection) ABSL_LOCKS_EXCLUDED(mu_);
@@ -71,6 +73,7 @@ class LoopSide final : public DrainHook, public std::enable_shared_from_this<Loo
   void Close() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
+  bool TakeBack(WorkQueue& queue, Work& work) ABSL_LOCKS_EXCLUDED(mu_);
   void OnDrained() override;
   void HandOver() ABSL_LOCKS_EXCLUDED(mu_);
   void RequestHook() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

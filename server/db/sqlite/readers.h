@@ -53,7 +53,7 @@ class Readers {
 };
 
 // UnaryRead: one statement that is believed to read, and its whole result.
-class UnaryRead final : public Work {
+class UnaryRead : public Work {
  public:
   // Nothing if it turned out that the statement writes; then it did not run.
   using Result = std::optional<absl::StatusOr<db::Rows>>;
@@ -74,6 +74,11 @@ class UnaryRead final : public Work {
   void Refuse(const absl::Status& why) override { done_->Resolve(Result(why)); }
 
   bool short_read() const override { return short_; }
+
+ protected:
+  void Fail(const absl::Status& why) { result_ = Result(why); }
+
+  const Result& result() const { return result_; }
 
  private:
   Result Read(Connection& connection);

@@ -125,7 +125,7 @@ absl::Status WhyEnded(absl::Status failure,
   if (watch.ended == Watch::Ended::kDeadline) {
     // The two clocks are not read in one instant, so a little before the deadline counts as at it.
     const bool at_deadline = limit == absl::InfiniteDuration() ||
-                             ctx.deadline <= Clock::System().Now() + absl::Milliseconds(5);
+                             ctx.deadline <= Clock::System().Unset() + absl::Milliseconds(5);
     return at_deadline ? errors::DeadlineExceeded(executed) : errors::SnapshotTooOld(limit);
   }
   if (closing && !ctx.stop.stop_requested()) {
@@ -138,11 +138,11 @@ absl::Status WhyEnded(absl::Status failure,
 absl::Duration SteadyDeadline(absl::Time deadline) {
   if (deadline == absl::InfiniteFuture()) return absl::InfiniteDuration();
   const Clock& clock = Clock::System();
-  return clock.Steady() + (deadline - clock.Now());
+  return clock.Steady() + (deadline - clock.Unset());
 }
 
 bool DeadlinePassed(const Context& ctx) {
-  return ctx.deadline != absl::InfiniteFuture() && ctx.deadline <= Clock::System().Now();
+  return ctx.deadline != absl::InfiniteFuture() && ctx.deadline <= Clock::System().Unset();
 }
 
 absl::StatusOr<std::optional<db::Rows>> ChunkMaker::Next(Watch* watch) {

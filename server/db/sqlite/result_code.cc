@@ -85,7 +85,8 @@ constexpr Meaning kMeanings[] = {
     {SLUICE_CODE(SQLITE_ERROR), StatusCode::kInvalidArgument, "42000", kSql, Executed::kRolledBack,
      ""},
 
-    {SLUICE_CODE(SQLITE_BUSY_SNAPSHOT), StatusCode::kAborted, "40001", kSql, Executed::kRolledBack,
+    {SLUICE_CODE(SQLITE_BUSY_SNAPSHOT), StatusCode::kAborted, "40001", "SERIALIZATION_FAILURE",
+     Executed::kRolledBack,
      "The database has changed since this transaction first read it; run it again."},
     {SLUICE_CODE(SQLITE_BUSY), StatusCode::kUnavailable, "55P03", kInUse, Executed::kNo, kLocked},
     {SLUICE_CODE(SQLITE_PROTOCOL), StatusCode::kUnavailable, "55P03", kInUse, Executed::kNo,

@@ -106,23 +106,37 @@ void WorkQueue::PushOwn(Work& work) {
 
 WorkQueue::Cancelled WorkQueue::Cancel(Work& work) {
   MutexLock lock(&mu_);
-  switch (work.place_) {
-    case Work::Place::kWaiting:
-      --listed_;
-      [[fallthrough]];
-    case Work::Place::kTaken:
-      work.Unlink();
-      work.place_ = Work::Place::kElsewhere;
-      Unreserve();
-      return Cancelled::kRemoved;
-    case Work::Place::kRunning:
-      // Under the lock, which Finish takes too: the interrupt can meet no later statement.
-      work.Interrupt();
-      return Cancelled::kInterrupted;
-    case Work::Place::kElsewhere:
-      break;
-  }
-  return Cancelled::kElsewhere;
+  if (Remove(work)) return Cancelled::kRemoved;
+  if (work.place_ != Work::Place::kRunning) return Cancelled::kElsewhere;
+  // Under the lock, which Finish takes too: the interrupt can meet no later statement.
+  work.Interrupt();
+  return Cancelled::kInterrupted;
+}
+
+bool WorkQueue::Withdraw(Work& work) {
+  MutexLock lock(&mu_);
+  return Remove(work);
+}
+
+bool WorkQueue::Remove(Work& work) {
+  const bool waits = work.place_ == Work::Place::kWaiting;
+  if (!waits && work.place_ != Work::Place::kTaken) return false;
+  if (waits) --listed_;
+  work.Unlink();
+  work.place_ = Work::Place::kElsewhere;
+  Unreserve();
+  return true;
+}
+
+void WorkQueue::SetHold(std::shared_ptr<const db::WriterHold> hold) {
+  MutexLock lock(&mu_);
+  held_.store(hold != nullptr, std::memory_order_relaxed);
+  hold_ = std::move(hold);
+}
+
+std::shared_ptr<const db::WriterHold> WorkQueue::hold() const {
+  MutexLock lock(&mu_);
+  return hold_;
 }
 
 void WorkQueue::Relieve(int64_t limit_bytes) {

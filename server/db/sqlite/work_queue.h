@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -12,6 +13,7 @@
 
 #include "server/base/mutex.h"
 #include "server/db/sqlite/connection.h"
+#include "server/db/transaction.h"
 
 namespace sluice::sqlite {
 
@@ -53,8 +55,11 @@ class Work : private WorkLink {
   // When it came into its queue, on the steady clock.
   absl::Duration queued() const { return queued_; }
 
+  // Asks it to end. Under the lock of whoever runs it.
+  void Interrupt();
+
  protected:
-  // Something asked it to end. Called under the queue's lock.
+  // Something asked it to end. Called under that lock.
   virtual void OnInterrupt() {}
 
   // From here until the work is finished, a cancellation interrupts what runs on `connection`.
@@ -70,8 +75,6 @@ class Work : private WorkLink {
   friend class WorkQueue;
 
   enum class Place { kElsewhere, kWaiting, kTaken, kRunning };
-
-  void Interrupt();
 
   std::atomic<Connection*> interruptible_{nullptr};
   Place place_ = Place::kElsewhere;  // guarded by the queue
@@ -138,6 +141,14 @@ class WorkQueue {
     kElsewhere,    // neither
   };
   Cancelled Cancel(Work& work);
+  // Takes it back if it waits: true, it is the caller's again. What runs runs on.
+  bool Withdraw(Work& work);
+
+  // Who has the queue's only thread for itself; null: nobody.
+  void SetHold(std::shared_ptr<const db::WriterHold> hold);
+  std::shared_ptr<const db::WriterHold> hold() const;
+
+  bool held() const { return held_.load(std::memory_order_relaxed); }
 
   int64_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
@@ -166,6 +177,7 @@ class WorkQueue {
   void Finish(Work& work);
 
  private:
+  bool Remove(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void WaitForMore(const GroupLimits& limits) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Work& MoveFront(WorkList& taken) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -175,8 +187,10 @@ class WorkQueue {
   std::atomic<int64_t> waiting_{0};
   std::atomic<int64_t> running_{0};
   std::atomic<bool> closed_{false};
+  std::atomic<bool> held_{false};
 
-  Mutex mu_;
+  mutable Mutex mu_;
+  std::shared_ptr<const db::WriterHold> hold_ ABSL_GUARDED_BY(mu_);
   CondVar arrived_;
   int idle_ ABSL_GUARDED_BY(mu_) = 0;  // threads that wait
   WorkList list_ ABSL_GUARDED_BY(mu_);

@@ -54,13 +54,14 @@ absl::Status StatementWrite::Apply(Connection& connection) {
 
 absl::Status StatementWrite::Execute(Connection& connection) {
   TRY(Prepared* const prepared, connection.Prepare(statement_.sql()));
-  TRY_STATUS(connection.Bind(*prepared, statement_.params(), statement_.named_params()));
   const bool writes = prepared->writes;
   file_.book().Learn(statement_.sql(), writes ? Known::kWrites : Known::kReads);
+  if (writes && statement_.read_only) return errors::ReadOnlyViolation("the call is read-only");
+  TRY_STATUS(connection.Bind(*prepared, statement_.params(), statement_.named_params()));
   absl::Status collected = Collect(connection, *prepared);
   if (!collected.ok()) return Why(std::move(collected));
-  if (!writes) return absl::OkStatus();
-  const bool keyed = statement_.request != nullptr && !statement_.validate_only;
+  const bool keyed = statement_.request != nullptr && !statement_.validate_only &&
+                     (writes || statement_.request->commits);
   return keyed ? RequestLog(connection).Store(*statement_.request, Answered()) : absl::OkStatus();
 }
 

@@ -21,6 +21,11 @@
 
 namespace sluice::sqlite {
 
+// What a write owns that may run on when its call has ended: a context without the call in it.
+struct OwnContext {
+  Context ctx;
+};
+
 // Write: a member of a group that is committed together. It does its work inside a transaction that
 // is not its own; the writer undoes what a member that failed, or only tried, has done.
 class Write : public Work {
@@ -43,6 +48,12 @@ class Write : public Work {
   // The transaction was lost by a part of this write for which it has an answer already: without
   // that part it can run again.
   virtual bool runs_again() const { return false; }
+
+  // It goes on with what the command before it began.
+  virtual bool continues() const { return false; }
+
+  // In a transaction that goes on, what it did may have to be undone alone.
+  virtual bool may_be_undone() const { return only_tries(); }
 
  protected:
   Write(const Context& ctx, DatabaseFile& file, const WorkQueue& queue)
@@ -70,6 +81,8 @@ class Write : public Work {
 class StatementWrite : public Write {
  public:
   bool only_tries() const final { return statement_.validate_only; }
+
+  bool may_be_undone() const final { return only_tries() || statement_.max_affected_rows > 0; }
 
   int64_t bytes() const final;
 

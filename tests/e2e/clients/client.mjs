@@ -6,26 +6,34 @@ const LOADING = { keepCase: true, longs: String, enums: String, oneofs: true };
 
 export class Client {
   constructor(protoDir, address) {
-    const files = ['sluice/v1/query.proto', 'google/rpc/status.proto', 'google/rpc/error_details.proto'];
+    const files = ['sluice/v1/query.proto', 'sluice/v1/transaction.proto', 'google/rpc/status.proto',
+      'google/rpc/error_details.proto'];
     const definition = loader.loadSync(files, { ...LOADING, includeDirs: [protoDir] });
-    const { QueryService } = grpc.loadPackageDefinition(definition).sluice.v1;
+    const { QueryService, TransactionService } = grpc.loadPackageDefinition(definition).sluice.v1;
+    const options = { 'grpc.max_receive_message_length': -1, 'grpc.enable_retries': 0 };
     this.definition = definition;
-    this.service = new QueryService(address, grpc.credentials.createInsecure(), {
-      'grpc.max_receive_message_length': -1,
-      'grpc.enable_retries': 0,
-    });
+    this.service = new QueryService(address, grpc.credentials.createInsecure(), options);
+    this.transactions = new TransactionService(address, grpc.credentials.createInsecure(), options);
   }
 
   close() {
     this.service.close();
+    this.transactions.close();
   }
 
   query(request) {
     return new Promise((resolve, reject) => {
       this.service.Query(toRequest(request), deadline(), (error, response) => {
         if (error) reject(error);
-        else resolve({ columns: response.columns ?? [], rows: toRows(response.rows), tag: response.command_tag });
+        else resolve(toResult(response));
       });
+    });
+  }
+
+  // A unary method of TransactionService.
+  transact(method, request) {
+    return new Promise((resolve, reject) => {
+      this.transactions[method](request, deadline(), (error, response) => (error ? reject(error) : resolve(response)));
     });
   }
 
@@ -57,11 +65,15 @@ export class Client {
   }
 }
 
-function deadline() {
+export function toResult({ columns = [], rows, command_tag: tag, transaction }) {
+  return { columns, rows: toRows(rows), tag, transaction };
+}
+
+export function deadline() {
   return { deadline: Date.now() + 60_000 };
 }
 
-function toRequest({ params = [], ...rest }) {
+export function toRequest({ params = [], ...rest }) {
   const values = params.map(([kind, value]) => ({
     [kind]: kind === 'bytes_value' ? Buffer.from(value, 'base64') : value,
   }));

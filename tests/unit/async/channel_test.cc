@@ -122,6 +122,15 @@ TEST(FifoMutex, IsHeldByOneAtATimeInOrderOfArrival) {
   EXPECT_EQ(order, (std::vector<int>{1, -1, 2, -2, 3, -3}));
 }
 
+TEST(FifoMutex, IsTriedWithoutAWait) {
+  FifoMutex mutex;
+  std::optional<FifoMutex::Holding> holding = mutex.TryLock();
+  EXPECT_TRUE(holding.has_value());
+  EXPECT_FALSE(mutex.TryLock().has_value());
+  holding.reset();
+  EXPECT_TRUE(mutex.TryLock().has_value());
+}
+
 TEST(FifoMutex, AStoppedWaiterLeavesTheQueueAndTheOthersKeepTheirOrder) {
   ManualExecutor executor;
   FifoMutex mutex;

@@ -82,6 +82,11 @@ TEST(Ids, HandleIsTheBeginningOfTheSha256) {
   EXPECT_NE(HashOf("a"), HashOf("b"));
 }
 
+TEST(Ids, ATransactionsHandleIsTheBeginningOfTheSha256Too) {
+  EXPECT_EQ(TransactionHandle(HashOf("abc")), "tx_ba7816bf8f01");
+  EXPECT_EQ(TransactionHandle(HashOf("")), "tx_e3b0c44298fc");
+}
+
 TEST(Ids, HashOfIsTheSameOnEveryThread) {
   const Hash here = HashOf("conn_x");
   Hash there{};

@@ -136,6 +136,30 @@ TEST(ClientErrors, TheServersWordOnExecutionStandsAboveAGuess) {
   EXPECT_EQ(error.executed, Executed::kUnknown);
 }
 
+TEST(ClientErrors, AFailureInAnAnswerBecomesAStatus) {
+  v1::StepError failure;
+  failure.set_code(6);
+  failure.set_message("taken");
+  failure.set_reason("SQL_ERROR");
+  (*failure.mutable_metadata())["executed"] = "rolled_back";
+  failure.mutable_sql()->set_table("t");
+  const Error error = DecodeError(MakeStatus(failure));
+  EXPECT_EQ(error.code, absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(error.message, "taken");
+  EXPECT_EQ(error.reason, "SQL_ERROR");
+  EXPECT_EQ(error.executed, Executed::kRolledBack);
+  ASSERT_TRUE(error.sql.has_value());
+  EXPECT_EQ(error.sql->table(), "t");
+  EXPECT_FALSE(MakeStatus(v1::StepError()).ok()) << "a failure without a code is one";
+}
+
+TEST(ClientErrors, LocalErrorsMayHaveFurtherFacts) {
+  const Error error = DecodeError(
+      LocalError(absl::StatusCode::kUnknown, "X", Executed::kNo, "x", {{"request_id", "7"}}));
+  EXPECT_EQ(error.metadata.at("request_id"), "7");
+  EXPECT_EQ(error.executed, Executed::kNo);
+}
+
 TEST(ClientErrors, LocalErrorsHaveTheSameForm) {
   const Error error = DecodeError(
       LocalError(absl::StatusCode::kDataLoss, "STREAM_INCOMPLETE", Executed::kUnknown, "cut"));

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -235,6 +236,113 @@ TEST(CliOptions, CommandsAboutConnectionsSchemasAndPlansAreThere) {
   EXPECT_EQ(explain.options.query.sql, "SELECT ?");
   EXPECT_EQ(Params(explain).size(), 1u);
   EXPECT_EQ(Parse({"backup", "a.db", "--force"}).options.backup.file, "a.db");
+}
+
+TEST(CliOptions, ATransactionIsBegunWithItsOptions) {
+  const Parsed bare = Parse({"tx", "begin"});
+  EXPECT_EQ(bare.exit_code, std::nullopt) << bare.err;
+  EXPECT_EQ(bare.options.command, Command::kTxBegin);
+  EXPECT_EQ(bare.options.connection_id, "default");
+  EXPECT_EQ(bare.options.tx.begin.ShortDebugString(), "");
+  const Parsed full =
+      Parse({"tx", "begin", "-c", "conn_1", "--read-only", "--isolation", "repeatable-read",
+             "--idle-timeout", "1500ms", "--max-life", "2m", "--label", "nightly"});
+  EXPECT_EQ(full.exit_code, std::nullopt) << full.err;
+  EXPECT_EQ(full.options.connection_id, "conn_1");
+  EXPECT_EQ(full.options.tx.begin.ShortDebugString(),
+            "isolation: ISOLATION_LEVEL_REPEATABLE_READ read_only: true idle_timeout { seconds: 1 "
+            "nanos: 500000000 } max_life { seconds: 120 } label: \"nightly\"");
+}
+
+TEST(CliOptions, StatementsRunInATransactionByEitherSpelling) {
+  for (const auto& arguments :
+       {std::vector<const char*>{"tx", "query", "txn_1", "SELECT ?", "-p", "7", "--commit",
+                                 "--stream"},
+        std::vector<const char*>{"tx", "query", "txn_1", "-p", "7", "SELECT ?", "--commit",
+                                 "--stream"},
+        std::vector<const char*>{"query", "--transaction", "txn_1", "--commit", "SELECT ?", "-p",
+                                 "7", "--stream"}}) {
+    const Parsed parsed = Parse(arguments);
+    EXPECT_EQ(parsed.exit_code, std::nullopt) << parsed.err;
+    EXPECT_EQ(parsed.options.command, Command::kQuery);
+    EXPECT_EQ(parsed.options.tx.id, "txn_1");
+    EXPECT_TRUE(parsed.options.tx.commit);
+    EXPECT_EQ(parsed.options.query.sql, "SELECT ?");
+    EXPECT_EQ(Params(parsed), std::vector<std::string>{"int64_value: 7"});
+    EXPECT_TRUE(parsed.options.query.stream);
+    EXPECT_EQ(parsed.options.connection_id, "") << "the transaction knows it";
+  }
+  const Parsed batch = Parse({"tx", "batch", "txn_1", "a.sql", "--mode", "stop", "-c", "conn_1"});
+  EXPECT_EQ(batch.exit_code, std::nullopt) << batch.err;
+  EXPECT_EQ(batch.options.command, Command::kBatch);
+  EXPECT_EQ(batch.options.batch.file, "a.sql");
+  EXPECT_EQ(batch.options.batch.write.mode, v1::BATCH_MODE_STOP_ON_ERROR);
+  EXPECT_EQ(batch.options.connection_id, "conn_1");
+  EXPECT_FALSE(batch.options.tx.commit);
+  const Parsed import = Parse({"import", "a.csv", "-t", "t", "--transaction", "txn_1"});
+  EXPECT_EQ(import.options.tx.id, "txn_1");
+  EXPECT_EQ(import.options.connection_id, "default") << "its table is looked up outside";
+}
+
+TEST(CliOptions, ATransactionIsSteppedThroughById) {
+  for (const auto& [name, command] : {std::pair{"commit", Command::kTxCommit},
+                                      {"rollback", Command::kTxRollback},
+                                      {"keep", Command::kTxKeep}}) {
+    const Parsed parsed = Parse({"tx", name, "txn_1"});
+    EXPECT_EQ(parsed.exit_code, std::nullopt) << parsed.err;
+    EXPECT_EQ(parsed.options.command, command);
+    EXPECT_EQ(parsed.options.tx.id, "txn_1");
+    EXPECT_EQ(parsed.options.connection_id, "");
+    EXPECT_EQ(Parse({"tx", name}).exit_code, kExitUsage);
+  }
+  for (const auto& [name, command] : {std::pair{"savepoint", Command::kTxSavepoint},
+                                      {"rollback-to", Command::kTxRollbackTo},
+                                      {"release", Command::kTxRelease}}) {
+    const Parsed parsed = Parse({"tx", name, "txn_1", "before"});
+    EXPECT_EQ(parsed.exit_code, std::nullopt) << parsed.err;
+    EXPECT_EQ(parsed.options.command, command);
+    EXPECT_EQ(parsed.options.tx.savepoint, "before");
+    EXPECT_EQ(Parse({"tx", name, "txn_1"}).exit_code, kExitUsage);
+  }
+  const char* uuid = "00000000-0000-4000-8000-00000000000F";
+  EXPECT_EQ(Parse({"tx", "commit", "txn_1", "--request-id", uuid}).options.tx.request_id, uuid);
+}
+
+TEST(CliOptions, TransactionsAreLookedAtByIdOrHandle) {
+  EXPECT_EQ(Parse({"tx", "get", "txn_1"}).options.tx.id, "txn_1");
+  const Parsed handle = Parse({"tx", "get", "tx_1"});
+  EXPECT_EQ(handle.options.tx.id, "");
+  EXPECT_EQ(handle.options.tx.handle, "tx_1");
+  EXPECT_EQ(Parse({"tx", "end", "tx_1"}).options.tx.handle, "tx_1");
+  EXPECT_EQ(Parse({"tx", "list"}).options.connection_id, "") << "all";
+  EXPECT_EQ(Parse({"tx", "list", "-c", "default"}).options.connection_id, "default");
+  EXPECT_EQ(Parse({"tx", "outcome", "txn_1"}).options.connection_id, "");
+  const Parsed outcome =
+      Parse({"tx", "outcome", "--request-id", "00000000-0000-4000-8000-00000000000F"});
+  EXPECT_EQ(outcome.exit_code, std::nullopt) << outcome.err;
+  EXPECT_EQ(outcome.options.connection_id, "default") << "where a request_id is looked for";
+}
+
+TEST(CliOptions, AWrongUseOfTransactionsIsExplained) {
+  const auto explained = [](std::vector<const char*> arguments, const char* words) {
+    const Parsed parsed = Parse(std::move(arguments));
+    EXPECT_EQ(parsed.exit_code, kExitUsage);
+    EXPECT_THAT(parsed.err, HasSubstr(words));
+  };
+  explained({"tx"}, "subcommand");
+  explained({"tx", "commit", "tx_1"}, "a handle only shows and ends one");
+  explained({"tx", "query", "-p", "7", "txn_1", "SELECT ?"}, "no transaction's id");
+  explained({"tx", "query", "txn_1"}, "one statement is wanted");
+  explained({"tx", "end", "txn_1"}, "sluice tx rollback");
+  explained({"tx", "outcome"}, "--request-id");
+  explained({"tx", "outcome", "txn_1", "--request-id", "00000000-0000-4000-8000-00000000000F"},
+            "--request-id");
+  explained({"tx", "commit", "txn_1", "--request-id", "seven"}, "UUID");
+  explained({"tx", "begin", "--isolation", "none"}, "isolation");
+  explained({"tx", "begin", "--max-life", "0"}, "--max-life: ");
+  explained({"query", "SELECT 1", "--commit"}, "--transaction");
+  explained({"import", "a.sql", "--transaction", "txn_1"}, "sluice tx batch");
+  explained({"import", "a.csv", "-t", "t", "--create", "--transaction", "txn_1"}, "--create");
 }
 
 }  // namespace

@@ -110,6 +110,27 @@ TEST(Describe, NamesFieldsAndWhatToUseInstead) {
   EXPECT_THAT(text, HasSubstr("use: BeginTransaction\n"));
 }
 
+TEST(Describe, TellsWhereTheTransactionStands) {
+  Error error = Make(absl::StatusCode::kAlreadyExists, Executed::kRolledBack);
+  error.metadata = {{"transaction", "tx_1"},
+                    {"transaction_state", "FAILED"},
+                    {"transaction_expires_in_ms", "4200"}};
+  EXPECT_THAT(Describe(error, {}, kPlain),
+              HasSubstr("transaction: tx_1, failed; its lease ends in 4.2s\n"));
+  error.metadata.erase("transaction_expires_in_ms");
+  EXPECT_THAT(Describe(error, {}, kPlain), HasSubstr("transaction: tx_1, failed\n"));
+  EXPECT_THAT(Describe(Make(absl::StatusCode::kInternal, Executed::kNo), {}, kPlain),
+              Not(HasSubstr("transaction")));
+}
+
+TEST(Describe, NamesWhoeverHasTheWriterByItsLabel) {
+  Error error = Make(absl::StatusCode::kDeadlineExceeded, Executed::kNo);
+  error.metadata = {{"held_by", "tx_1"}, {"held_by_label", "nightly"}};
+  EXPECT_THAT(Describe(error, {}, kPlain), HasSubstr("waited for: tx_1, which is `nightly`\n"));
+  error.metadata["held_by_label"] = "";
+  EXPECT_THAT(Describe(error, {}, kPlain), Not(HasSubstr("waited for")));
+}
+
 TEST(Describe, TurnsTheServersAdviceIntoTheToolsOwnWords) {
   Error error = Make(absl::StatusCode::kResourceExhausted, Executed::kNo, "VALUE_TOO_LARGE");
   error.metadata["use"] = "StreamQuery";
@@ -166,6 +187,11 @@ TEST(ExitCodes, TellWhatAScriptMayDoNext) {
   EXPECT_EQ(ExitCodeOf(busy, false), kExitFailed) << "too large stays too large";
   busy.retry_delay = absl::Seconds(1);
   EXPECT_EQ(ExitCodeOf(busy, false), kExitUnavailable) << "load passes";
+
+  Error expired = Make(StatusCode::kAborted, Executed::kRolledBack, "TRANSACTION_EXPIRED");
+  EXPECT_EQ(ExitCodeOf(expired, false), kExitUnavailable) << "a load may be sent again";
+  expired.metadata["transaction_state"] = "EXPIRED";
+  EXPECT_EQ(ExitCodeOf(expired, false), kExitFailed) << "into that transaction nothing more may";
 }
 
 }  // namespace

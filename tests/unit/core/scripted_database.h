@@ -25,21 +25,26 @@
 #include "server/base/errors.h"
 #include "server/core/connections.h"
 #include "server/db/database.h"
+#include "tests/unit/core/scripted_transaction.h"
 
 namespace sluice::core {
 
 // StoppedClock: time passes when the test says so.
 class StoppedClock final : public Clock {
  public:
-  absl::Time Now() const override { return start_ + steady_; }
+  absl::Time Now() const override { return start_ + steady_ + set_by_; }
 
   absl::Duration Steady() const override { return steady_; }
 
   void Advance(absl::Duration duration) { steady_ += duration; }
 
+  // An operator sets the wall clock; the steady one does not care.
+  void SetWall(absl::Duration by) { set_by_ += by; }
+
  private:
   const absl::Time start_ = absl::FromUnixSeconds(1'800'000'000);
   absl::Duration steady_ = absl::Hours(1);
+  absl::Duration set_by_;
 };
 
 // Runs coroutines on a clock that stands still while anything can happen, so no test waits.
@@ -89,11 +94,7 @@ class Timeline {
 // ScriptedDatabase: fails as often, and takes as long, as its test asks.
 class ScriptedDatabase : public db::Database {
  public:
-  // One answer: after a while, an error or rows. A stopped call gets its own error at once.
-  struct Answer {
-    absl::StatusOr<db::Rows> rows = db::Rows{};
-    absl::Duration delay = absl::ZeroDuration();
-  };
+  using Answer = ScriptedAnswer;
 
   // To Execute, Open and Next alike; what is not scripted is an empty end.
   std::deque<Answer> answers;
@@ -101,8 +102,15 @@ class ScriptedDatabase : public db::Database {
   absl::StatusOr<db::DatabaseInfo> info = db::DatabaseInfo{"3.40.1", "test.db", 4096};
   absl::Duration inspect_delay = absl::ZeroDuration();
   db::DatabaseLoad load;
+  // To Begin; with OK the transactions are those of `scripts`, in order, and new ones after them.
+  absl::Status begin;
+  std::deque<std::shared_ptr<TransactionScript>> scripts;
+  // To Recall; what is not scripted is not stored.
+  std::deque<absl::StatusOr<std::optional<db::BatchResults>>> recalls;
 
   // What was seen.
+  std::vector<std::shared_ptr<TransactionScript>> begun;
+  std::vector<db::RequestKey> recalled;
   std::vector<db::Statement> executed;
   std::vector<db::Statement> opened;
   int cursors_open = 0;
@@ -130,6 +138,30 @@ class ScriptedDatabase : public db::Database {
   Task<absl::StatusOr<std::unique_ptr<db::Load>>> OpenLoad(const Context& /*ctx*/,
                                                            db::LoadTarget /*target*/) override {
     co_return absl::UnimplementedError("not scripted");
+  }
+
+  absl::StatusOr<std::unique_ptr<db::Transaction>> Begin(db::TransactionOptions options) override {
+    if (!begin.ok()) return begin;
+    auto script = std::make_shared<TransactionScript>();
+    if (!scripts.empty()) {
+      script = std::move(scripts.front());
+      scripts.pop_front();
+    }
+    script->options = std::move(options);
+    begun.push_back(script);
+    return std::make_unique<ScriptedTransaction>(std::move(script));
+  }
+
+  Task<absl::StatusOr<std::optional<db::BatchResults>>> Recall(const Context& /*ctx*/,
+                                                               const db::RequestKey& key) override {
+    recalled.push_back(key);
+    absl::StatusOr<std::optional<db::BatchResults>> stored;
+    stored = std::optional<db::BatchResults>();
+    if (!recalls.empty()) {
+      stored = std::move(recalls.front());
+      recalls.pop_front();
+    }
+    co_return stored;
   }
 
   Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Copy(const Context& /*ctx*/) override {

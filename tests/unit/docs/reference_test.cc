@@ -42,7 +42,7 @@ std::string Header(const std::vector<std::string>& names) {
 
 constexpr absl::string_view kErrorsIntroduction = R"(# Errors
 
-<!-- Generated from server/base/errors.cc. To change it, change that file, then run the unit tests with
+<!-- Generated from server/base/error_catalogue.cc. To change it, change that file, then run the unit tests with
 SLUICE_UPDATE_DOCS=1. -->
 
 An error is a gRPC status; nothing else in a response says that something failed. Its message is one sentence for a
@@ -71,7 +71,9 @@ by the client's own gRPC library, then without details; those say nothing about 
 
 Further keys of `metadata`, where they apply: `sqlstate`, `engine`, `table`, `column`, `constraint`, `position` (in
 characters of the SQL, from 1), `use` (what to call instead), `field`, `attempts` (of the server's own retries),
-`rows_sent` (before a stream failed), `limit`, `limit_bytes`, `queue_limit`.
+`rows_sent` (before a stream failed), `limit`, `limit_bytes`, `queue_limit`; of a call in a transaction `transaction`
+(its handle), `transaction_state`, `transaction_expires_in_ms` and `ended_by`; of one that waited for a database's only
+writer `held_by` (a handle, or `load`), `held_by_label`, `held_for_ms`.
 
 ## Reasons
 

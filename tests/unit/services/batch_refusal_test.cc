@@ -130,8 +130,6 @@ TEST_F(BatchRefusal, WhatIsNotBuiltYetIsNamed) {
   EXPECT_EQ(NotBuilt(), "steps[1].param_types");
   request_.mutable_session();
   EXPECT_EQ(NotBuilt(), "session");
-  request_.mutable_transaction();
-  EXPECT_EQ(NotBuilt(), "transaction");
 }
 
 TEST_F(BatchRefusal, ValuesThatAreNestedTooDeepAreNamedWithTheirPlace) {

@@ -98,8 +98,6 @@ TEST_F(BulkServiceTest, WhatIsNotBuiltYetIsNamed) {
   pb::BulkInsertRequest first = Header();
   first.mutable_session();
   EXPECT_EQ(NotBuilt(first), "session");
-  first.mutable_transaction();
-  EXPECT_EQ(NotBuilt(first), "transaction");
 }
 
 TEST_F(BulkServiceTest, ATableThatIsNotThereIsNotFoundAndTheNearestNamed) {

@@ -36,7 +36,7 @@ class EchoTest : public QueryFixture {
     return options;
   }
 
-  QueryService echoing_{connections_, Echoing(), timeline_.clock()};
+  QueryService echoing_{venues_, Echoing(), timeline_.clock()};
 };
 
 TEST_F(EchoTest, AStatementIsLoggedByItsFingerprint) {

@@ -50,8 +50,9 @@ class MonitoringServiceTest : public ::testing::Test {
 
   core::Timeline timeline_;
   core::Connections connections_;
+  core::Transactions transactions_{core::TransactionLimits(), timeline_.clock()};
   Counters counters_;
-  MonitoringService service_{connections_, Facts(), counters_, timeline_.clock()};
+  MonitoringService service_{connections_, transactions_, Facts(), counters_, timeline_.clock()};
   Context ctx_;
 };
 

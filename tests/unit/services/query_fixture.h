@@ -87,7 +87,9 @@ class QueryFixture : public ::testing::Test {
   core::Timeline timeline_;
   std::shared_ptr<core::ScriptedDatabase> database_ = std::make_shared<core::ScriptedDatabase>();
   core::Connections connections_;
-  QueryService service_{connections_, QueryOptions(), timeline_.clock()};
+  core::Transactions transactions_{core::TransactionLimits(), timeline_.clock()};
+  Venues venues_{connections_, transactions_};
+  QueryService service_{venues_, QueryOptions(), timeline_.clock()};
   Context ctx_;
   pb::QueryRequest request_;
   pb::StreamQueryRequest stream_request_;

@@ -70,17 +70,18 @@ void QueryServiceTest::ExpectUnbuiltFieldsAreRefused(const Request& valid,
     EXPECT_EQ(errors::MetadataOf(status, "field"), field.name());
     EXPECT_EQ(errors::MetadataOf(status, "executed"), "no") << field.name();
   }
-  EXPECT_EQ(refused, 3);
+  EXPECT_EQ(refused, 2);
 }
 
 TEST_F(QueryServiceTest, EveryFieldThatIsNotBuiltIsRefusedByName) {
   ExpectUnbuiltFieldsAreRefused(
-      request_,
-      {"connection_id", "sql", "params", "named_params", "max_rows", "max_bytes",
-       "max_affected_rows", "read_only", "validate_only", "request_id", "retry", "labels"});
-  ExpectUnbuiltFieldsAreRefused(stream_request_, {"connection_id", "sql", "params", "named_params",
-                                                  "max_affected_rows", "read_only", "validate_only",
-                                                  "request_id", "retry", "labels", "chunk_bytes"});
+      request_, {"connection_id", "sql", "params", "named_params", "max_rows", "max_bytes",
+                 "max_affected_rows", "read_only", "validate_only", "request_id", "retry", "labels",
+                 "transaction"});
+  ExpectUnbuiltFieldsAreRefused(
+      stream_request_,
+      {"connection_id", "sql", "params", "named_params", "max_affected_rows", "read_only",
+       "validate_only", "request_id", "retry", "labels", "chunk_bytes", "transaction"});
 }
 
 TEST_F(QueryServiceTest, ARefusedRequestNeverReachesTheDatabase) {

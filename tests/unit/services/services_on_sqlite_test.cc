@@ -84,7 +84,9 @@ class ServicesOnSqliteTest : public ::testing::Test {
   const test::TempDir folder_;
   ManualExecutor executor_;
   core::Connections connections_;
-  QueryService queries_{connections_, QueryOptions(), Clock::System()};
+  core::Transactions transactions_{core::TransactionLimits(), Clock::System()};
+  Venues venues_{connections_, transactions_};
+  QueryService queries_{venues_, QueryOptions(), Clock::System()};
   Context ctx_;
 };
 
@@ -246,7 +248,7 @@ TEST_F(ServicesOnSqliteTest, ATestShowsTheDatabase) {
 
 TEST_F(ServicesOnSqliteTest, ADatabaseThatIsClosedIsUnhealthy) {
   const NoCounters counters;
-  MonitoringService service(connections_, ServerFacts(), counters, Clock::System());
+  MonitoringService service(connections_, transactions_, ServerFacts(), counters, Clock::System());
   const auto healthy = executor_.Run(service.GetHealth(ctx_, pb::GetHealthRequest()));
   ASSERT_THAT(healthy, IsOk());
   EXPECT_EQ(healthy->state(), pb::HEALTH_STATE_HEALTHY) << healthy->DebugString();

@@ -142,9 +142,11 @@ class StoreFixture : public ::testing::Test {
   const test::TempDir folder_;
   ManualExecutor executor_;
   core::Connections connections_;
-  QueryService queries_{connections_, QueryOptions(), Clock::System()};
-  BatchService batches_{connections_, QueryOptions(), Clock::System()};
-  BulkService loads_{connections_, QueryOptions(), Clock::System()};
+  core::Transactions transactions_{core::TransactionLimits(), Clock::System()};
+  Venues venues_{connections_, transactions_};
+  QueryService queries_{venues_, QueryOptions(), Clock::System()};
+  BatchService batches_{venues_, QueryOptions(), Clock::System()};
+  BulkService loads_{venues_, QueryOptions(), Clock::System()};
   Context ctx_;
 };
 

@@ -13,6 +13,9 @@
 namespace sluice::core {
 namespace {
 
+// How long transactions that were ended may take to be gone.
+constexpr absl::Duration kEndOfTransactions = absl::Seconds(1);
+
 constexpr absl::string_view kMemory = ":memory:";
 
 // A private database is gone with the server, and so is the connection to it.
@@ -112,7 +115,11 @@ Task<absl::StatusOr<Registrar::Closed>> Registrar::Close(const Context& ctx,
   Closed closed{.drained = !rest.opening, .database_closed = !rest.opening};
   if (rest.drained == nullptr) co_return closed;  // it never was open
   closed.drained = co_await rest.drained->Within(ctx, drain);
-  options_.end(key);  // what did not end in that time
+  // Transactions that did not end in that time. Those of a call that ended first have their leases.
+  if (!closed.drained && !ctx.stop.stop_requested()) {
+    options_.end(key);
+    closed.drained = co_await rest.drained->Within(ctx, kEndOfTransactions);
+  }
   closed.database_closed = closed.drained && rest.use.expired();
   if (closed.database_closed) {
     closed.database_closed = co_await rest.closed->Within(ctx, absl::InfiniteDuration());

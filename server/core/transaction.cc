@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 #include "server/base/errors.h"
 #include "server/base/status.h"
@@ -19,6 +20,16 @@ using Standing = db::TransactionStanding;
 // The database has ended it by itself, and not because a statement failed.
 bool IsGone(const Standing& standing) {
   return standing.state == Standing::State::kGone && !standing.why.ok();
+}
+
+// What a transaction that its database has ended by itself answers from then on.
+absl::Status AsExpired(const absl::Status& why) {
+  const std::string reason = errors::ReasonOf(why);
+  if (why.ok() || reason == "TRANSACTION_EXPIRED" || absl::IsUnknown(why)) return why;
+  return errors::WithMetadata(
+      errors::TransactionExpired(
+          absl::StripSuffix(absl::string_view(why.message().data(), why.message().size()), ".")),
+      "cause", reason);
 }
 
 absl::Status CheckSavepointName(absl::string_view name) {
@@ -215,7 +226,7 @@ absl::Status Transaction::WhyExpired(const Standing& standing, absl::Duration no
 void Transaction::ExpireIfDue() {
   const Standing standing = transaction_->standing();
   const bool gone = IsGone(standing);
-  absl::Status why = standing.why;
+  absl::Status why = AsExpired(standing.why);
   {
     MutexLock lock(&mu_);
     if (committing_ || IsFinished(state_)) return;
@@ -290,14 +301,14 @@ void Transaction::EndWork() {
     last_use_ = clock_.Steady();
     Settle(standing);
   }
-  if (IsGone(standing)) Finish(TransactionState::kExpired, standing.why);
+  if (IsGone(standing)) Finish(TransactionState::kExpired, AsExpired(standing.why));
 }
 
 absl::Status Transaction::BeginCommit(const db::RequestKey* key) {
   const Standing standing = transaction_->standing();
   MutexLock lock(&mu_);
   if (IsFinished(state_)) return AnswerAfterEnd(state_, why_);
-  if (IsGone(standing)) return standing.why;
+  if (IsGone(standing)) return AsExpired(standing.why);
   Settle(standing);
   if (state_ == TransactionState::kFailed) return errors::TransactionFailed();
   committing_ = true;

@@ -128,6 +128,8 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
 
   const std::string& holder() const { return holder_; }  // also whom limits per caller count for
 
+  const std::string& label() const { return request_.options.label; }
+
   bool interactive() const { return request_.interactive; }
 
   const Connections::EntryPtr& connection() const { return connection_; }

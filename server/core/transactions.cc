@@ -7,6 +7,7 @@
 
 #include "server/async/sleep.h"
 #include "server/base/errors.h"
+#include "server/base/log.h"
 #include "server/base/status.h"
 
 namespace sluice::core {
@@ -273,6 +274,14 @@ void Transactions::OnFinished(Transaction& transaction, TransactionState state) 
                           transaction.committed_by(),
                           why,
                           clock_.Steady()};
+  if (!why.ok() || state == TransactionState::kUnknown) {
+    const absl::string_view words = why.ok() ? "The outcome of a COMMIT was lost." : why.message();
+    log::Info("transactions", words,
+              {{"transaction", transaction.handle()},
+               {"label", transaction.label()},
+               {"state", NameOf(state)},
+               {"connection", transaction.connection()->name}});
+  }
   MutexLock lock(&mu_);
   open_.erase(transaction.key());  // whoever ends it still has it, and drops it without our lock
   open_count_.fetch_sub(1, std::memory_order_release);

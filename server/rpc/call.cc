@@ -69,7 +69,7 @@ absl::Status Call::Begin() {
   accepted_ = true;
   live_.Add(*this);
   bool draining = false;
-  absl::Status entered = calls_.Enter(method_.exempt);
+  absl::Status entered = calls_.Enter(method_.exempt, method_.has_reserve);
   if (!entered.ok() && method_.finishes_transactions) [[unlikely]] {
     draining = calls_.MayFinish();
     if (draining) entered = absl::OkStatus();

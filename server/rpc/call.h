@@ -58,6 +58,7 @@ struct MethodOptions {
   absl::Duration idle_limit = absl::InfiniteDuration();  // for a stream whose peer sends nothing
   bool exempt = false;                                   // begun even when the server is full
   bool finishes_transactions = false;  // begun in a drain while transactions are open
+  bool has_reserve = false;            // begun when the server is just full
   bool ends_with_drain = false;        // told to end as soon as a drain begins: streams
   bool names_every_call = false;       // a request id from the start; else only a failure gets one
 };

@@ -14,11 +14,12 @@ constexpr absl::Duration kLook = absl::Milliseconds(20);
 
 }  // namespace
 
-absl::Status Calls::Enter(bool exempt) {
+absl::Status Calls::Enter(bool exempt, bool reserved) {
   const int64_t before = in_flight_.fetch_add(1, std::memory_order_acq_rel);
   if (draining() && !exempt) [[unlikely]]
     return errors::ServerDraining(errors::Executed::kNo);
-  if (before >= limit_ && !exempt) [[unlikely]] {
+  const int64_t limit = reserved ? limit_ + limit_ / 8 + 1 : limit_;
+  if (before >= limit && !exempt) [[unlikely]] {
     shed_.fetch_add(1, std::memory_order_relaxed);
     return errors::ServerOverloaded(limit_);
   }

@@ -27,7 +27,9 @@ class Calls {
 
   // Counts a call in. Not ok: answer it with this, it is not to be begun (but was counted all the
   // same). Exempt calls, health checks, are begun even when the server is full or drains.
-  absl::Status Enter(bool exempt);
+  // `reserved`: begun beyond the limit, too, up to an eighth of it: what waits for a transaction
+  // must not keep it from its end.
+  absl::Status Enter(bool exempt, bool reserved = false);
 
   // Of a call that was refused: the server drains, but transactions are open that it may bring to
   // an end.

@@ -108,6 +108,12 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
     method.finishes_transactions = true;
     return method;
   };
+  // What ends or keeps a transaction, or tells of it.
+  const auto control = [&](absl::string_view name) {
+    MethodOptions method = finishing(unary(name));
+    method.has_reserve = true;
+    return method;
+  };
   const auto exempt = [](MethodOptions method) {
     method.exempt = true;
     return method;
@@ -177,41 +183,41 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
       &RawTransaction::RequestBeginTransaction,
       Bind(services.transaction, &TransactionService::BeginTransaction));
   router.Unary<pb::CommitTransactionRequest>(
-      finishing(unary("sluice.v1.TransactionService/CommitTransaction")), raw_transaction,
+      control("sluice.v1.TransactionService/CommitTransaction"), raw_transaction,
       &RawTransaction::RequestCommitTransaction,
       Bind(services.transaction, &TransactionService::CommitTransaction));
   router.Unary<pb::RollbackTransactionRequest>(
-      finishing(unary("sluice.v1.TransactionService/RollbackTransaction")), raw_transaction,
+      control("sluice.v1.TransactionService/RollbackTransaction"), raw_transaction,
       &RawTransaction::RequestRollbackTransaction,
       Bind(services.transaction, &TransactionService::RollbackTransaction));
-  router.Unary<pb::SavepointRequest>(finishing(unary("sluice.v1.TransactionService/Savepoint")),
+  router.Unary<pb::SavepointRequest>(control("sluice.v1.TransactionService/Savepoint"),
                                      raw_transaction, &RawTransaction::RequestSavepoint,
                                      Bind(services.transaction, &TransactionService::Savepoint));
   router.Unary<pb::RollbackToSavepointRequest>(
-      finishing(unary("sluice.v1.TransactionService/RollbackToSavepoint")), raw_transaction,
+      control("sluice.v1.TransactionService/RollbackToSavepoint"), raw_transaction,
       &RawTransaction::RequestRollbackToSavepoint,
       Bind(services.transaction, &TransactionService::RollbackToSavepoint));
   router.Unary<pb::ReleaseSavepointRequest>(
-      finishing(unary("sluice.v1.TransactionService/ReleaseSavepoint")), raw_transaction,
+      control("sluice.v1.TransactionService/ReleaseSavepoint"), raw_transaction,
       &RawTransaction::RequestReleaseSavepoint,
       Bind(services.transaction, &TransactionService::ReleaseSavepoint));
-  router.Unary<pb::KeepAliveRequest>(finishing(unary("sluice.v1.TransactionService/KeepAlive")),
+  router.Unary<pb::KeepAliveRequest>(control("sluice.v1.TransactionService/KeepAlive"),
                                      raw_transaction, &RawTransaction::RequestKeepAlive,
                                      Bind(services.transaction, &TransactionService::KeepAlive));
   router.Unary<pb::GetTransactionRequest>(
-      finishing(unary("sluice.v1.TransactionService/GetTransaction")), raw_transaction,
+      control("sluice.v1.TransactionService/GetTransaction"), raw_transaction,
       &RawTransaction::RequestGetTransaction,
       Bind(services.transaction, &TransactionService::GetTransaction));
   router.Unary<pb::ListTransactionsRequest>(
-      unary("sluice.v1.TransactionService/ListTransactions"), raw_transaction,
+      control("sluice.v1.TransactionService/ListTransactions"), raw_transaction,
       &RawTransaction::RequestListTransactions,
       Bind(services.transaction, &TransactionService::ListTransactions));
   router.Unary<pb::GetTransactionOutcomeRequest>(
-      finishing(unary("sluice.v1.TransactionService/GetTransactionOutcome")), raw_transaction,
+      control("sluice.v1.TransactionService/GetTransactionOutcome"), raw_transaction,
       &RawTransaction::RequestGetTransactionOutcome,
       Bind(services.transaction, &TransactionService::GetTransactionOutcome));
   router.Unary<pb::EndTransactionRequest>(
-      unary("sluice.v1.TransactionService/EndTransaction"), raw_transaction,
+      control("sluice.v1.TransactionService/EndTransaction"), raw_transaction,
       &RawTransaction::RequestEndTransaction,
       Bind(services.transaction, &TransactionService::EndTransaction));
   router.Bidirectional<pb::InteractRequest, Reply<pb::InteractResponse>>(

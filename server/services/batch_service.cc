@@ -124,7 +124,7 @@ Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::ExecuteBatch
     co_return recalled;
   }
   absl::StatusOr<BatchReply> reply = co_await ExecuteBatchAt(ctx, request, *venue);
-  CO_CHECK(co_await venues_.Leave(*venue, reply.status()));
+  CO_CHECK(co_await venues_.Leave(ctx, *venue, reply.status()));
   SetStatus(venue->facts(), clock_.Now(), *reply->head.mutable_transaction());
   co_return reply;
 }
@@ -174,7 +174,10 @@ Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::Recall(
   CO_TRY(const db::Batch batch, BatchOf(request, nowhere));
   if (results->size() > batch.executions.size()) co_return errors::RequestIdReused();
   BatchReply reply = ReplyOf(batch, *results);
+  reply.head.set_attempts(1);
   SetDuration(clock_.Steady() - begun, *reply.head.mutable_elapsed());
+  SetReplayed(ctx, venues_.transactions(), request.transaction().transaction_id(), clock_.Now(),
+              *reply.head.mutable_transaction());
   co_return reply;
 }
 

@@ -129,7 +129,7 @@ Task<absl::StatusOr<pb::BulkInsertResponse>> BulkService::BulkInsert(
       absl::Status status = co_await Run(ctx, requests, *std::move(first), *venue->connection,
                                          venue->session(), upload);
       upload.load.reset();
-      CO_CHECK(co_await venues_.Leave(*venue, std::move(status)));
+      CO_CHECK(co_await venues_.Leave(ctx, *venue, std::move(status)));
       SetStatus(venue->facts(), clock_.Now(), *upload.response.mutable_transaction());
     }
   }
@@ -190,6 +190,8 @@ Task<absl::Status> BulkService::Recall(const Context& ctx,
     outcome.replayed = true;
   }
   upload.Collect(std::move(outcomes));
+  SetReplayed(ctx, venues_.transactions(), header.transaction().transaction_id(), clock_.Now(),
+              *upload.response.mutable_transaction());
   co_return absl::OkStatus();
 }
 

@@ -28,8 +28,9 @@ namespace {
 using core::Transaction;
 using Response = Reply<pb::InteractResponse>;
 
-// Requests that may wait behind the one that is carried out.
+// Requests that may wait behind the one that is carried out, and how large they may be together.
 constexpr size_t kAhead = 16;
+constexpr size_t kAheadBytes = 16 << 20;
 
 // A message as a field of another, though a part of it is encoded already.
 template <class Message>
@@ -113,16 +114,19 @@ class InteractService::Conversation {
     if (ctx_.stop.stop_requested()) {
       co_return ctx_.Stopped(open ? errors::Executed::kRolledBack : errors::Executed::kNo);
     }
-    if (draining_) co_return errors::ServerDraining(errors::Executed::kNo);
+    // UNAVAILABLE would say that nothing of it was applied.
+    if (draining_ && !answered_) co_return errors::ServerDraining(errors::Executed::kNo);
     co_return absl::OkStatus();
   }
 
  private:
   // A request that waits, or is carried out.
   struct Item {
-    explicit Item(pb::InteractRequest its_request) : request(std::move(its_request)) {}
+    explicit Item(pb::InteractRequest its_request)
+        : request(std::move(its_request)), bytes(request.ByteSizeLong()) {}
 
     const pb::InteractRequest request;
+    const size_t bytes;
     bool cancelled = false;
     CallScope* scope = nullptr;  // while it is carried out
   };
@@ -151,6 +155,9 @@ class InteractService::Conversation {
 
   Task<bool> ReadAhead() {
     for (;;) {
+      if (ahead_bytes_ >= kAheadBytes) {
+        co_await Async<bool>([&](Completion<bool> room) { room_.emplace(std::move(room)); });
+      }
       std::optional<pb::InteractRequest> request = co_await requests_.Read();
       if (!request.has_value()) break;
       if (request->has_cancel()) {
@@ -159,12 +166,20 @@ class InteractService::Conversation {
       }
       auto item = std::make_shared<Item>(*std::move(request));
       waiting_.push_back(item);
+      ahead_bytes_ += item->bytes;
       WatchIdleness();
       const bool taken = co_await queue_.Send(std::move(item));
       if (!taken) break;
     }
     queue_.Close();
     co_return true;
+  }
+
+  void MakeRoom() {
+    if (!room_.has_value() || ahead_bytes_ >= kAheadBytes) return;
+    Completion<bool> room = *std::move(room_);
+    room_.reset();
+    room.Resolve(true);
   }
 
   void Cancel(int64_t call_id) {
@@ -181,13 +196,18 @@ class InteractService::Conversation {
       if (!item.has_value()) break;
       Response response = co_await Answer(**item);
       waiting_.pop_front();
+      ahead_bytes_ -= (*item)->bytes;
+      MakeRoom();
       WatchIdleness();
+      answered_ = true;
       const bool alive = co_await responses_.Write(std::move(response));
       if (!alive || ctx_.stop.stop_requested() || !over_.ok()) break;
       if (draining_ && turn_ == nullptr) break;
     }
     queue_.Close();
     requests_.BreakOff();
+    ahead_bytes_ = 0;
+    MakeRoom();
     co_return true;
   }
 
@@ -333,6 +353,7 @@ class InteractService::Conversation {
       CO_CHECK(CheckOpen());
       CO_CHECK(Venues::CheckAgrees(turn_->transaction(), connection_id));
     }
+    venue.kept = true;
     venue.turn = turn_;
     venue.connection = turn_->transaction().connection();
     venue.commit = selector.commit();
@@ -344,7 +365,7 @@ class InteractService::Conversation {
                            Response& response) {
     CO_TRY(Venue venue, co_await Enter(ctx, request.connection_id(), request.transaction()));
     const auto reply = co_await service_.query_.QueryAt(ctx, request, venue);
-    CO_CHECK(co_await service_.venues_.Leave(venue, reply.status()));
+    CO_CHECK(co_await service_.venues_.Leave(ctx, venue, reply.status()));
     response.body = Nested(pb::InteractResponse::kQueryFieldNumber, *reply);
     co_return absl::OkStatus();
   }
@@ -354,7 +375,7 @@ class InteractService::Conversation {
                            Response& response) {
     CO_TRY(Venue venue, co_await Enter(ctx, request.connection_id(), request.transaction()));
     const auto reply = co_await service_.batch_.ExecuteBatchAt(ctx, request, venue);
-    CO_CHECK(co_await service_.venues_.Leave(venue, reply.status()));
+    CO_CHECK(co_await service_.venues_.Leave(ctx, venue, reply.status()));
     response.body = Nested(pb::InteractResponse::kBatchFieldNumber, *reply);
     co_return absl::OkStatus();
   }
@@ -377,6 +398,9 @@ class InteractService::Conversation {
   Executor& executor_;
   IdleTimer idle_;
   Channel<ItemPtr> queue_{kAhead};
+  size_t ahead_bytes_ = 0;                // of those that wait
+  std::optional<Completion<bool>> room_;  // ReadAhead waits for it
+  bool answered_ = false;
   std::deque<ItemPtr> waiting_;              // and the one that is carried out, first
   std::shared_ptr<Transaction::Turn> turn_;  // of the open transaction
   std::shared_ptr<Transaction::Turn> last_;  // what an answer tells of

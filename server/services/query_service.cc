@@ -150,7 +150,7 @@ Task<absl::StatusOr<QueryService::QueryReply>> QueryService::QueryInTransaction(
     co_return recalled;
   }
   absl::StatusOr<QueryReply> reply = co_await QueryAt(ctx, request, *venue);
-  CO_CHECK(co_await venues_.Leave(*venue, reply.status()));
+  CO_CHECK(co_await venues_.Leave(ctx, *venue, reply.status()));
   SetStatus(venue->facts(), clock_.Now(), *reply->head.mutable_transaction());
   co_return reply;
 }
@@ -164,7 +164,10 @@ Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Recall(const Contex
   if (!results.ok()) co_return results.status();
   if (results->size() != 1) co_return errors::RequestIdReused();
   CO_TRY(db::Rows rows, std::move(results->front()));
-  co_return ReplyOf(std::move(rows), clock_.Steady() - begun);
+  QueryReply reply = ReplyOf(std::move(rows), clock_.Steady() - begun);
+  SetReplayed(ctx, venues_.transactions(), request.transaction().transaction_id(), clock_.Now(),
+              *reply.head.mutable_transaction());
+  co_return reply;
 }
 
 Task<absl::StatusOr<db::Rows>> QueryService::Execute(const Context& ctx,
@@ -210,7 +213,11 @@ Task<absl::Status> QueryService::StreamInTransaction(const Context& ctx,
   absl::Status status = co_await StreamIn(ctx, request, *venue->connection, stream, sink);
   stream.cursor.reset();
   // One that went well has left before its last message.
-  if (!status.ok() && !stream.left) status = co_await venues_.Leave(*venue, std::move(status));
+  if (!status.ok() && !stream.left) status = co_await venues_.Leave(ctx, *venue, std::move(status));
+  if (!status.ok() && stream.left && venue->begun && !venue->commit) {
+    const absl::Status gone = co_await venue->turn->Rollback();  // nobody knows its id
+    gone.IgnoreError();
+  }
   co_return status;
 }
 
@@ -249,6 +256,10 @@ Task<absl::Status> QueryService::StreamRecalled(const Context& ctx,
     CO_TRY(db::Rows piece, std::move((*results)[i]));
     StreamReply reply = MessageOf(piece, /*first=*/i == 0, sent, clock_.Steady() - begun);
     sent += piece.count;
+    if (reply.head.last()) {
+      SetReplayed(ctx, venues_.transactions(), request.transaction().transaction_id(), clock_.Now(),
+                  *reply.head.mutable_transaction());
+    }
     const bool alive = co_await sink.Write(std::move(reply));
     if (!alive) co_return errors::PeerGone();
   }
@@ -295,7 +306,7 @@ Task<absl::Status> QueryService::Pump(const Context& ctx, Stream& stream, Sink<S
     if (last && stream.venue != nullptr) {
       stream.cursor.reset();
       stream.left = true;
-      CO_CHECK(co_await venues_.Leave(*stream.venue, absl::OkStatus()));
+      CO_CHECK(co_await venues_.Leave(ctx, *stream.venue, absl::OkStatus()));
       SetStatus(stream.venue->facts(), clock_.Now(), *reply.head.mutable_transaction());
     }
     const bool alive = co_await sink.Write(std::move(reply));

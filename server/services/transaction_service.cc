@@ -112,11 +112,8 @@ Task<absl::StatusOr<pb::CommitTransactionResponse>> TransactionService::CommitTr
     CO_CHECK(co_await WasCommitted(ctx, request, response.status()));
     response.emplace();
     response->set_replayed(true);
-    core::TransactionFacts facts;
-    facts.state = TransactionState::kCommitted;
-    const auto known = venues_.transactions().Remember(ctx, request.transaction_id());
-    if (known.has_value()) facts = known->facts;
-    SetStatus(facts, clock_.Now(), *response->mutable_transaction());
+    SetReplayed(ctx, venues_.transactions(), request.transaction_id(), clock_.Now(),
+                *response->mutable_transaction());
   }
   SetDuration(clock_.Steady() - begun, *response->mutable_elapsed());
   co_return response;
@@ -324,7 +321,11 @@ Task<absl::StatusOr<pb::EndTransactionResponse>> TransactionService::EndTransact
       errors::WithMetadata(errors::TransactionExpired("The transaction was ended by an operator"),
                            "ended_by", "operator"),
       TransactionState::kRolledBack);
-  if (!ended) co_return errors::TransactionFinished(core::NameOf(transaction->facts().state));
+  if (!ended) {
+    const TransactionState state = transaction->facts().state;
+    co_return errors::TransactionFinished(core::IsFinished(state) ? core::NameOf(state)
+                                                                  : "COMMITTING");
+  }
   co_return response;
 }
 

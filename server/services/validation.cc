@@ -23,6 +23,13 @@ absl::Status CheckBuilt(const Request& request) {
   return absl::OkStatus();
 }
 
+// A commit of what was only tried would tell nobody anything.
+template <class Request>
+absl::Status CheckTrial(const Request& request) {
+  if (!request.validate_only() || !request.transaction().commit()) return absl::OkStatus();
+  return errors::ParameterInvalid("validate_only", "stands beside transaction.commit; send one");
+}
+
 absl::Status CheckBound(absl::string_view field, int64_t bound) {
   return bound >= 0 ? absl::OkStatus()
                     : errors::ParameterInvalid(field, "is negative; 0 is no bound");
@@ -114,6 +121,7 @@ absl::Status CheckLabels(const Request& request) {
 template <class Request>
 absl::Status Check(const Request& request, int value_depth) {
   TRY_STATUS(CheckBuilt(request));
+  TRY_STATUS(CheckTrial(request));
   TRY_STATUS(CheckBound("max_affected_rows", request.max_affected_rows()));
   TRY_STATUS(CheckSql(request.sql()));
   TRY_STATUS(CheckDepth(request, value_depth));
@@ -143,6 +151,7 @@ absl::Status CheckStep(const pb::BatchStep& step, int index, int value_depth) {
 
 absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_depth) {
   if (request.has_session()) return errors::FieldNotImplemented("session");
+  TRY_STATUS(CheckTrial(request));
   if (request.steps().empty()) return errors::ParameterInvalid("steps", "is empty");
   int64_t executions = 0;
   for (const pb::BatchStep& step : request.steps()) {
@@ -167,6 +176,7 @@ absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_dept
 
 absl::Status CheckHeader(const pb::BulkInsertRequest& request) {
   if (request.has_session()) return errors::FieldNotImplemented("session");
+  TRY_STATUS(CheckTrial(request));
   if (request.table().empty()) {
     return errors::ParameterInvalid("table", "is empty; the first message names the table");
   }

@@ -97,6 +97,19 @@ void SetStatus(const core::TransactionFacts& facts, absl::Time now, pb::Transact
   SetDuration(facts.expires_in, *status.mutable_expires_in());
 }
 
+void SetReplayed(const Context& ctx,
+                 const core::Transactions& transactions,
+                 absl::string_view transaction_id,
+                 absl::Time now,
+                 pb::TransactionStatus& status) {
+  core::TransactionFacts facts;
+  const auto known = transactions.Remember(ctx, transaction_id);
+  if (known.has_value()) facts = known->facts;
+  facts.id.clear();
+  facts.state = core::TransactionState::kCommitted;  // even if that was not known until now
+  SetStatus(facts, now, status);
+}
+
 bool IsOver(const absl::Status& failure) {
   const std::string reason = errors::ReasonOf(failure);
   return reason == "TRANSACTION_NOT_FOUND" || reason == "TRANSACTION_FINISHED" ||
@@ -157,8 +170,11 @@ Task<absl::StatusOr<Venue>> Venues::Enter(const Context& ctx,
   co_return venue;
 }
 
-Task<absl::Status> Venues::Leave(Venue& venue, absl::Status outcome) const {
+Task<absl::Status> Venues::Leave(const Context& ctx, Venue& venue, absl::Status outcome) const {
   core::Transaction::Turn& turn = *venue.turn;
+  // Nobody would learn the id of what was begun.
+  const bool lost = venue.begun && !venue.commit && !venue.kept && ctx.stop.stop_requested();
+  if (lost && outcome.ok()) outcome = ctx.Stopped(errors::Executed::kRolledBack);
   if (outcome.ok() && venue.commit) {
     outcome = co_await turn.Commit(nullptr);
   } else if (!outcome.ok() && venue.begun) {

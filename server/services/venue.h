@@ -32,6 +32,7 @@ struct Venue {
   std::shared_ptr<core::Transaction::Turn> turn;  // null: in no transaction of the caller's
   bool begun = false;                             // by this request
   bool commit = false;                            // after it
+  bool kept = false;                              // whatever becomes of the call: a stream has it
 
   db::Session& session() const {
     if (turn != nullptr) return turn->session();
@@ -66,7 +67,7 @@ class Venues {
 
   // After the request has run, with what became of it: commits if that was asked for, rolls back
   // what it had begun if it failed, and answers what the caller is told.
-  Task<absl::Status> Leave(Venue& venue, absl::Status outcome) const;
+  Task<absl::Status> Leave(const Context& ctx, Venue& venue, absl::Status outcome) const;
 
   // The connection of a request that names a transaction, which may be forgotten, or finished.
   Task<absl::StatusOr<core::Connections::EntryPtr>> ConnectionOf(
@@ -94,6 +95,13 @@ absl::StatusOr<core::TransactionRequest> TransactionRequestOf(const pb::Transact
 pb::TransactionState StateOf(core::TransactionState state);
 pb::IsolationLevel IsolationOf(db::Isolation isolation);
 void SetStatus(const core::TransactionFacts& facts, absl::Time now, pb::TransactionStatus& status);
+
+// The same for a repeat whose transaction was committed before.
+void SetReplayed(const Context& ctx,
+                 const core::Transactions& transactions,
+                 absl::string_view transaction_id,
+                 absl::Time now,
+                 pb::TransactionStatus& status);
 
 // Whether the failure is that of a transaction id that leads nowhere any more: its request may have
 // been committed with it.

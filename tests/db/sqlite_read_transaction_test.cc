@@ -88,15 +88,15 @@ TEST_F(SqliteReadTransaction, ThereIsALimitToHowManyThereAre) {
     open.push_back(BeginReading());
     EXPECT_EQ(ItemsIn(*open.back()), 1);
   }
-  db::TransactionOptions options;
-  options.read_only = true;
-  EXPECT_THAT(database_->Begin(options).status(),
-              Fails(StatusCode::kResourceExhausted, "POOL_EXHAUSTED"));
+  const auto another = BeginReading();  // it has no snapshot yet
+  const auto refused = [&] { return In(*another, "SELECT 1").status(); };
+  EXPECT_THAT(refused(), Fails(StatusCode::kResourceExhausted, "POOL_EXHAUSTED"));
   EXPECT_THAT(Commit(*BeginHolding()), IsOk());  // those that write are not counted
   EXPECT_EQ(Items(), 2);                         // and other reads have readers of their own
   for (const auto& each : open) EXPECT_EQ(ItemsIn(*each), 1);
+  EXPECT_THAT(refused(), Fails(StatusCode::kResourceExhausted, "POOL_EXHAUSTED"));
   open.pop_back();
-  EXPECT_EQ(ItemsIn(*BeginReading()), 2);
+  EXPECT_EQ(ItemsIn(*another), 2);
 }
 
 TEST_F(SqliteReadTransaction, ItsConnectionIsAsNewForTheNext) {

@@ -117,9 +117,10 @@ class AbandonedTest(transactions.TestCase):
         self.assertEqual(self.content(), [(1000001, 1)])
         self.assert_nothing_open()
         after = self.counts()
-        self.assertEqual(after.begun - before.begun, TRANSACTIONS + STREAMS)
+        begun = after.begun - before.begun  # and those whose snapshot was one too many for the file, which came again
+        self.assertGreaterEqual(begun, TRANSACTIONS + STREAMS)
         ended = after.expired + after.rolled_back - before.expired - before.rolled_back
-        self.assertEqual(ended, TRANSACTIONS + STREAMS)
+        self.assertEqual(ended, begun)
         self.assertEqual((after.committed, after.ended, after.unknown), (0, 0, 0))
         load = self.rpc.load()
         self.assertEqual((load.active, load.queued), (0, 0))

@@ -226,7 +226,8 @@ class EndTest(transactions.TestCase):
         other = self.register("other")
         mine, others = begin(self.rpc), begin(self.rpc, connection_id=other)
         others.query("CREATE TABLE u(a)")
-        self.assertFalse(self.close(other, 200).result().drained)
+        closing = self.close(other, 200)
+        self.assertTrue(closing.result().drained)
         for attempt in (lambda: others.query("SELECT 1"), others.commit):
             self.assert_fails(Code.ABORTED, attempt, reason="TRANSACTION_EXPIRED", executed="rolled_back")
         self.assert_status(mine.commit(), "COMMITTED", mine.handle)

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <stop_token>
 #include <utility>
+#include <vector>
 
 #include "server/base/clock.h"
 #include "server/base/errors.h"
@@ -155,16 +156,16 @@ void ChunkedLoad::CancelAll(const absl::Status& why) {
 }
 
 void ChunkedLoad::GiveUp() {
-  const bool first = next_ == static_cast<int64_t>(running_.size());
+  std::vector<ChunkWrite*> waiting;
   for (const std::shared_ptr<ChunkWrite>& write : running_) {
-    if (!side_->Withdraw(queue_, *write)) continue;
-    // What was inserted before stays.
-    if (given_up_.ok()) {
-      given_up_ = errors::WithExecuted(WriterHeldTooLong(queue_),
-                                       first ? errors::Executed::kNo : errors::Executed::kUnknown);
-    }
-    write->Refuse(given_up_);
+    if (side_->Withdraw(queue_, *write)) waiting.push_back(write.get());
   }
+  if (waiting.empty()) return;
+  // What was inserted before stays.
+  const bool all = static_cast<int64_t>(waiting.size()) == next_;
+  given_up_ = errors::WithExecuted(WriterHeldTooLong(queue_),
+                                   all ? errors::Executed::kNo : errors::Executed::kUnknown);
+  for (ChunkWrite* const write : waiting) write->Refuse(given_up_);
 }
 
 bool ChunkedLoad::stopped() const {

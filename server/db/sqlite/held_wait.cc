@@ -28,25 +28,14 @@ absl::Status WhyNotReached(absl::Status why, const WorkQueue& writer) {
   return absl::IsDeadlineExceeded(why) ? WriterHeldTooLong(writer) : why;
 }
 
-HeldWait::HeldWait(const Context& ctx, const WorkQueue& writer, absl::AnyInvocable<void()> give_up)
-    : Timer([](Timer* timer) { static_cast<HeldWait*>(timer)->OnTime(); }),
-      writer_(writer),
-      give_up_(std::move(give_up)) {
-  // Who waits before this call may come to have it.
-  const bool may_be_held = writer.held() || writer.waiting() > 0;
-  if (!may_be_held || ctx.deadline == absl::InfiniteFuture()) return;
-  executor_ = Executor::Current();
-  const absl::Duration left =
-      std::max(ctx.deadline - executor_->clock().Unset(), absl::ZeroDuration());
-  executor_->StartTimer(*this, left - std::min(left / 10, kEarly));
-}
-
-HeldWait::~HeldWait() {
+HeldWaitTimer::~HeldWaitTimer() {
   if (executor_ != nullptr) executor_->CancelTimer(*this);
 }
 
-void HeldWait::OnTime() {
-  if (writer_.held()) give_up_();
+void HeldWaitTimer::Start(absl::Time deadline) {
+  executor_ = Executor::Current();
+  const absl::Duration left = std::max(deadline - executor_->clock().Unset(), absl::ZeroDuration());
+  executor_->StartTimer(*this, left - std::min(left / 10, kEarly));
 }
 
 }  // namespace sluice::sqlite

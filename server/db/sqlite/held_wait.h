@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 
 #include "server/async/context.h"
@@ -19,23 +18,43 @@ absl::Status WriterHeldTooLong(const WorkQueue& writer);
 // The same for a call that was stopped for `why`, if that was its deadline.
 absl::Status WhyNotReached(absl::Status why, const WorkQueue& writer);
 
-// Lives while a call waits, on its executor. If the call has a deadline and the writer is held a
-// little before it, `give_up` is run then, while the caller still listens: what is learnt only at
-// the deadline itself never reaches him.
-class HeldWait final : private Timer {
- public:
-  HeldWait(const Context& ctx, const WorkQueue& writer, absl::AnyInvocable<void()> give_up);
-  ~HeldWait();
+// HeldWaitTimer: of a HeldWait.
+class HeldWaitTimer : protected Timer {
+ protected:
+  explicit HeldWaitTimer(Fire fire) : Timer(fire) {}
 
-  HeldWait(const HeldWait&) = delete;
-  HeldWait& operator=(const HeldWait&) = delete;
+  ~HeldWaitTimer();
+
+  HeldWaitTimer(const HeldWaitTimer&) = delete;
+  HeldWaitTimer& operator=(const HeldWaitTimer&) = delete;
+
+  // A little before the call's deadline.
+  void Start(absl::Time deadline);
 
  private:
-  void OnTime();
-
-  const WorkQueue& writer_;
-  absl::AnyInvocable<void()> give_up_;
   Executor* executor_ = nullptr;  // null: not set
+};
+
+// Lives while a call waits, on its executor. If the call has a deadline and the writer is held a
+// little before it, `give_up` is run then, while the caller still listens: what is learnt only at
+// the deadline itself never reaches him. Costs nothing where nobody has the writer for itself, or
+// is in line for that.
+template <class GiveUp>
+class HeldWait final : private HeldWaitTimer {
+ public:
+  HeldWait(const Context& ctx, const WorkQueue& writer, GiveUp give_up)
+      : HeldWaitTimer([](Timer* timer) {
+          auto* const wait = static_cast<HeldWait*>(timer);
+          if (wait->writer_.held()) wait->give_up_();
+        }),
+        writer_(writer),
+        give_up_(std::move(give_up)) {
+    if (writer.may_be_held() && ctx.deadline != absl::InfiniteFuture()) Start(ctx.deadline);
+  }
+
+ private:
+  const WorkQueue& writer_;
+  GiveUp give_up_;
 };
 
 }  // namespace sluice::sqlite

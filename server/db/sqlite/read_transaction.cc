@@ -151,11 +151,22 @@ class ChunkRead final : public Work {
 absl::Status ReadSnapshots::Add(const std::shared_ptr<ReadSnapshot>& snapshot) {
   MutexLock lock(&mu_);
   if (closed_) return errors::PoolClosed();
-  if (open_.size() >= kMostSnapshots) {
-    return errors::PoolExhausted("read-only transactions", kMostSnapshots);
-  }
   open_.emplace(snapshot.get(), snapshot);
   return absl::OkStatus();
+}
+
+absl::Status ReadSnapshots::TakePlace() {
+  MutexLock lock(&mu_);
+  if (taken_ >= kMostSnapshots) {
+    return errors::PoolExhausted("read-only transactions", kMostSnapshots);
+  }
+  ++taken_;
+  return absl::OkStatus();
+}
+
+void ReadSnapshots::GivePlace() {
+  MutexLock lock(&mu_);
+  --taken_;
 }
 
 void ReadSnapshots::Remove(const ReadSnapshot& snapshot) {
@@ -207,6 +218,13 @@ absl::StatusOr<Connection*> ReadSnapshot::Enter(Work& work, bool continues) {
 
 absl::Status ReadSnapshot::Open() {
   TRY_STATUS(file_.Check());
+  TRY_STATUS(snapshots_.TakePlace());
+  absl::Status opened = OpenConnection();
+  if (!opened.ok()) snapshots_.GivePlace();
+  return opened;
+}
+
+absl::Status ReadSnapshot::OpenConnection() {
   TRY(auto connection, snapshots_.cursors().TakeConnection());
   TRY_STATUS(connection->Run("BEGIN"));
   connection_ = std::move(connection);
@@ -289,6 +307,7 @@ void ReadSnapshot::Free(std::unique_ptr<Connection> connection) {
   if (connection == nullptr) return;
   const bool ended = !connection->InTransaction() || connection->Run("ROLLBACK").ok();
   if (ended) snapshots_.cursors().ReturnConnection(std::move(connection));
+  snapshots_.GivePlace();
 }
 
 db::TransactionStanding ReadSnapshot::standing() const {

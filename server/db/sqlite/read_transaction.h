@@ -33,8 +33,11 @@ class ReadSnapshots {
  public:
   explicit ReadSnapshots(Cursors& cursors) : cursors_(cursors) {}
 
-  // Errors: POOL_EXHAUSTED, POOL_CLOSED.
+  // Error: POOL_CLOSED.
   absl::Status Add(const std::shared_ptr<ReadSnapshot>& snapshot) ABSL_LOCKS_EXCLUDED(mu_);
+  // A place for one that is about to have a connection. Error: POOL_EXHAUSTED.
+  absl::Status TakePlace() ABSL_LOCKS_EXCLUDED(mu_);
+  void GivePlace() ABSL_LOCKS_EXCLUDED(mu_);
   void Remove(const ReadSnapshot& snapshot) ABSL_LOCKS_EXCLUDED(mu_);
 
   Cursors& cursors() { return cursors_; }
@@ -51,6 +54,7 @@ class ReadSnapshots {
 
   Mutex mu_;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  size_t taken_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<const ReadSnapshot*, std::weak_ptr<ReadSnapshot>> open_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -101,6 +105,7 @@ class ReadSnapshot {
 
  private:
   absl::Status Open();
+  absl::Status OpenConnection();
   std::unique_ptr<Connection> TakeOut() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Free(std::unique_ptr<Connection> connection);
 

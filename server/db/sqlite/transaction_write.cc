@@ -16,6 +16,7 @@ bool LeavesTransaction(const absl::Status& failure) {
   const std::string reason = errors::ReasonOf(failure);
   if (reason == "REPLAY_TOO_LARGE") return true;
   if (errors::MetadataOf(failure, "executed") != "no") return false;
+  if (reason == "VALUE_TOO_LARGE") return false;  // it ran
   return reason == "STATEMENT_REFUSED" || reason == "READ_ONLY_VIOLATION" ||
          errors::MetadataOf(failure, "sqlstate").empty();
 }
@@ -61,10 +62,21 @@ void TransactionWrite::Submit(Write& command, std::shared_ptr<TransactionWrite> 
   if (!refused.ok()) {
     command.Refuse(refused);
   } else if (push) {
-    WorkList works;
-    works.PushBack(*this);
-    writer_.Push(std::move(works));
+    GetInLine();
   }
+}
+
+void TransactionWrite::GetInLine() {
+  const std::shared_ptr<TransactionWrite> self = shared_from_this();
+  WorkList works;
+  works.PushBack(*this);
+  writer_.Push(std::move(works));
+  bool ended = false;
+  {
+    MutexLock lock(&mu_);
+    ended = !why_.ok() && phase_ == Phase::kQueued;
+  }
+  if (ended) LeaveQueue();  // whoever ended it meanwhile did not find it there
 }
 
 void TransactionWrite::Commit(const db::RequestKey* key,
@@ -96,9 +108,7 @@ void TransactionWrite::Commit(const db::RequestKey* key,
   if (now.has_value()) {
     done.Resolve(*std::move(now));
   } else if (push) {
-    WorkList works;
-    works.PushBack(*this);
-    writer_.Push(std::move(works));
+    GetInLine();
   }
 }
 

@@ -31,7 +31,9 @@ enum class SavepointAction { kSet, kRollBackTo, kRelease };
 // nothing else, and waits for the next one while there is none. Commands are writes, too; they are
 // handed over one at a time. Shared by the transaction and, from its submission to its answer, the
 // queue.
-class TransactionWrite final : private OwnContext, public Write {
+class TransactionWrite final : private OwnContext,
+                               public Write,
+                               public std::enable_shared_from_this<TransactionWrite> {
  public:
   TransactionWrite(std::string handle, std::string label, DatabaseFile& file, WorkQueue& queue);
 
@@ -106,6 +108,7 @@ class TransactionWrite final : private OwnContext, public Write {
   absl::Status UndoAlone(Connection& connection, const Write& command);
   absl::Status Conclude(Connection& connection) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Enqueue(std::shared_ptr<TransactionWrite> self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void GetInLine() ABSL_LOCKS_EXCLUDED(mu_);
   bool TakeBack(Write& command) ABSL_LOCKS_EXCLUDED(mu_);
   void LeaveQueue() ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -82,6 +82,7 @@ void WorkQueue::Push(WorkList works) {
       works.ForEach([&](Work& work) {
         work.place_ = Work::Place::kWaiting;
         work.queued_ = now;
+        if (work.exclusive()) exclusive_.fetch_add(1, std::memory_order_relaxed);
         ++pushed;
       });
       listed_ += pushed;
@@ -124,6 +125,7 @@ bool WorkQueue::Remove(Work& work) {
   if (waits) --listed_;
   work.Unlink();
   work.place_ = Work::Place::kElsewhere;
+  if (work.exclusive()) exclusive_.fetch_sub(1, std::memory_order_relaxed);
   Unreserve();
   return true;
 }
@@ -232,6 +234,7 @@ Work* WorkQueue::Begin(WorkList& taken) {
       if (work == nullptr) return nullptr;
       work->place_ = Work::Place::kRunning;
       on_threads_.PushBack(*work);
+      if (work->exclusive()) exclusive_.fetch_sub(1, std::memory_order_relaxed);
       Unreserve();
       running_.fetch_add(1, std::memory_order_relaxed);
       return work;

@@ -150,6 +150,9 @@ class WorkQueue {
 
   bool held() const { return held_.load(std::memory_order_relaxed); }
 
+  // Somebody has the thread for itself, or is in line for that.
+  bool may_be_held() const { return held() || exclusive_.load(std::memory_order_relaxed) > 0; }
+
   int64_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
   int64_t running() const { return running_.load(std::memory_order_relaxed); }
@@ -188,6 +191,7 @@ class WorkQueue {
   std::atomic<int64_t> running_{0};
   std::atomic<bool> closed_{false};
   std::atomic<bool> held_{false};
+  std::atomic<int64_t> exclusive_{0};  // works that wait and are exclusive
 
   mutable Mutex mu_;
   std::shared_ptr<const db::WriterHold> hold_ ABSL_GUARDED_BY(mu_);

@@ -107,7 +107,8 @@ Task<absl::StatusOr<db::Rows>> WriteTransaction::Execute(const Context& ctx,
 
 Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> WriteTransaction::Open(const Context& ctx,
                                                                          db::Statement statement) {
-  const bool keyed = statement.request != nullptr;
+  // Its answer is to be stored; without `commits`, that of a statement that reads is not.
+  const bool keyed = statement.request != nullptr && statement.request->commits;
   if (!keyed && file_.book().Find(statement.sql()) != Known::kWrites) {
     ReadStep step(ctx, *write_, &statement, file_, writer_);
     CO_TRY(std::optional<db::Rows> first, co_await Await(ctx, write_, writer_, step));

@@ -121,6 +121,19 @@ class CommitTest(transactions.TestCase):
         self.assertEqual(self.content(), [(1, 1)])
         self.assert_nothing_open()
 
+    def test_a_trial_cannot_commit(self):
+        """Its outcome would be that nothing of it was stored, though the rest of the transaction is."""
+        transaction = begin_with(self.rpc, "INSERT INTO t VALUES(1, 1)")
+        for attempt in (lambda: transaction.query("INSERT INTO t VALUES(2, 2)", commit=True, validate_only=True),
+                        lambda: list(transaction.stream("SELECT 1", commit=True, validate_only=True)),
+                        lambda: transaction.batch(["SELECT 1"], commit=True, validate_only=True),
+                        lambda: transaction.load("t", [(3, 3)], commit=True, validate_only=True)):
+            failure = self.assert_fails(Code.INVALID_ARGUMENT, attempt, reason="PARAMETER_INVALID", executed="no")
+            self.assertIn("validate_only", failure.message)
+        self.assertEqual(transaction.state(), "ACTIVE")
+        transaction.commit()
+        self.assertEqual(self.content(), [(1, 1)])
+
     def test_a_request_id_that_is_no_uuid_commits_nothing(self):
         transaction = begin_with(self.rpc, "INSERT INTO t VALUES(1, 1)")
         failure = self.assert_fails(Code.INVALID_ARGUMENT, transaction.commit, request_id="once", executed="no",

@@ -178,6 +178,14 @@ class WaitTest(transactions.TestCase):
         transaction.commit()
         self.assertEqual(self.values(), [1, 2, 3])
 
+    def test_a_batch_of_short_statements_keeps_the_writer_no_longer_than_its_lease(self):
+        holder = begin(self.other, max_life=0.5)
+        # None of them takes long enough to ask by itself whether its time is over.
+        running = holder.begin_batch(["SELECT length(hex(randomblob(10000000)))"] * 200)
+        harness.wait_for(lambda: self.rpc.load().writer.held_by == holder.handle, 5, "it has the writer")
+        self.rpc.query(INSERT, 1, timeout=0.5 + SLACK)
+        self.assert_fails(Code.ABORTED, running.result, reason="TRANSACTION_EXPIRED", executed="rolled_back")
+
     def test_Fault60_transactions_that_read_and_then_write_queue(self):
         """Never a snapshot that is behind: each has the writer from its first statement on."""
         self.rpc.query("INSERT INTO t VALUES(1, 0)")
@@ -207,6 +215,22 @@ class WaitTest(transactions.TestCase):
                 self.assertIn(failure.reason, ("READ_ONLY_VIOLATION", "STATEMENT_REFUSED"), failure)
                 self.assertEqual(transaction.state(), "ACTIVE")
             self.assert_status(transaction.commit(), "COMMITTED", transaction.handle)
+
+
+class FullTest(transactions.TestCase):
+    flags = ("--limits-max-calls", "8")
+
+    def test_who_waits_for_a_transaction_does_not_keep_it_from_its_end(self):
+        holder = begin_with(self.rpc, INSERT, 0)
+        waiting = [self.rpc.queries.Query.future(rpc.request(query_pb2.QueryRequest, INSERT, (each,), {}), timeout=20)
+                   for each in range(1, 9)]
+        harness.wait_for(lambda: self.rpc.load().queued == 8, 5, "the server is full of those who wait")
+        self.assert_fails(Code.RESOURCE_EXHAUSTED, self.rpc.query, "SELECT 1", reason="SERVER_OVERLOADED")
+        holder.act("KeepAlive")
+        holder.commit()
+        for each in waiting:
+            each.result()
+        self.assertEqual(len(self.content()), 9)
 
 
 if __name__ == "__main__":

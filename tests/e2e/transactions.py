@@ -120,6 +120,12 @@ class Transaction:
         message = rpc.request(query_pb2.QueryRequest, sql, values, fields)
         return self.client.queries.Query.future(message, timeout=timeout)
 
+    def begin_batch(self, statements, timeout=harness.CALL_SECONDS):
+        """A batch whose answer is not waited for."""
+        message = query_pb2.ExecuteBatchRequest(steps=[query_pb2.BatchStep(sql=sql) for sql in statements],
+                                                transaction=within(self.id))
+        return self.client.queries.ExecuteBatch.future(message, timeout=timeout)
+
     def stream(self, sql, *values, commit=False, **fields):
         """The messages as they come."""
         fields.setdefault("connection_id", "")

@@ -42,14 +42,16 @@ class HeldWaitTimer : protected Timer {
 template <class GiveUp>
 class HeldWait final : private HeldWaitTimer {
  public:
-  HeldWait(const Context& ctx, const WorkQueue& writer, GiveUp give_up)
+  // `waits`: it will wait at all; not if it has the writer itself.
+  HeldWait(const Context& ctx, const WorkQueue& writer, GiveUp give_up, bool waits = true)
       : HeldWaitTimer([](Timer* timer) {
           auto* const wait = static_cast<HeldWait*>(timer);
           if (wait->writer_.held()) wait->give_up_();
         }),
         writer_(writer),
         give_up_(std::move(give_up)) {
-    if (writer.may_be_held() && ctx.deadline != absl::InfiniteFuture()) Start(ctx.deadline);
+    if (waits && writer.may_be_held() && ctx.deadline != absl::InfiniteFuture())
+      Start(ctx.deadline);
   }
 
  private:

@@ -34,9 +34,12 @@ Task<typename W::Result> Await(const Context& ctx,
     if (!transaction->Cancel(command)) return;
     command.Refuse(WhyNotReached(ctx.Stopped(errors::Executed::kNo), writer));
   });
-  HeldWait limit(ctx, writer, [&] {
-    if (transaction->Withdraw(command)) command.Refuse(WriterHeldTooLong(writer));
-  });
+  HeldWait limit(
+      ctx, writer,
+      [&] {
+        if (transaction->Withdraw(command)) command.Refuse(WriterHeldTooLong(writer));
+      },
+      /*waits=*/!transaction->holds());
   typename W::Result result =
       co_await Async<typename W::Result>([&](Completion<typename W::Result> done) {
         command.WaitFor(std::move(done));

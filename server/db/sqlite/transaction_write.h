@@ -55,6 +55,12 @@ class TransactionWrite final : private OwnContext,
   void Rollback(Completion<absl::Status> done) ABSL_LOCKS_EXCLUDED(mu_);
   void End(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // It has the writer.
+  bool holds() const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    return phase_ == Phase::kHolding;
+  }
+
   db::TransactionStanding standing() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Of commands, while they run.

@@ -1,4 +1,4 @@
-"""The last lines of a test run, from ctest's JUnit file: what failed, what was skipped and why, and
+"""The last lines of a test run, from ctest's JUnit file: what failed and how, what was skipped and why, and
 
     N passed, N failed, N skipped
 
@@ -9,6 +9,9 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+
+MOST_LINES, MOST_CHARACTERS = 6, 400  # of a failed test's output, and of such a line
+COMPLAINTS = r"^\w*(Error|Exception)\b.*:|: Failure$|==ERROR: |: runtime error: |^WARNING: ThreadSanitizer"
 
 
 def main(path: str) -> int:
@@ -24,13 +27,22 @@ def main(path: str) -> int:
         elif asked_to:
             skipped[reason(case)] += 1
         else:
-            failed.append(case.get("name"))
-    for name in failed:
-        print(f"failed: {name}")
+            failed.append(case)
+    for case in failed:
+        print(f"failed: {case.get('name')}")
+        for line in complaint(case):
+            print(f"  {line[:MOST_CHARACTERS]}")
     for why, count in skipped.most_common():
         print(f"skipped {count}: {why}")
     print(f"{passed} passed, {len(failed)} failed, {sum(skipped.values())} skipped")
     return 1 if failed or not passed else 0
+
+
+def complaint(case: ElementTree.Element) -> list[str]:
+    """The lines of its output from the first that says what went wrong; where none does, the last ones."""
+    lines = [line for line in (case.findtext("system-out") or "").splitlines() if line.strip()]
+    first = next((i for i, line in enumerate(lines) if re.search(COMPLAINTS, line)), max(len(lines) - MOST_LINES, 0))
+    return lines[first:first + MOST_LINES]
 
 
 def reason(case: ElementTree.Element) -> str:

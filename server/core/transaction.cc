@@ -136,8 +136,9 @@ TransactionFacts Transaction::FactsLocked(const Standing& standing) const {
   TransactionFacts facts;
   facts.handle = handle_;
   facts.state = state_;
-  if (IsFinished(state_)) return facts;
-  facts.id = id_;
+  const bool finished = IsFinished(state_);
+  if (!finished || !why_.ok()) facts.id = id_;
+  if (finished) return facts;
   const absl::Duration end = std::min(ExpiryLocked(standing), EndOfLife(standing));
   facts.expires_in = std::max(end - clock_.Steady(), absl::ZeroDuration());
   return facts;

@@ -40,7 +40,7 @@ bool IsFinished(TransactionState state);
 
 // What a caller is told of its transaction after each call.
 struct TransactionFacts {
-  std::string id;      // empty when no call can follow, and for one that has no id
+  std::string id;      // empty once its owner has ended it, and for one without
   std::string handle;  // tx_…
   TransactionState state = TransactionState::kActive;
   absl::Duration expires_in = absl::InfiniteDuration();  // infinite: the lease has ended

@@ -53,6 +53,15 @@ TEST_F(TransactionTest, AFinishedOneHasNoIdAndNoLease) {
   EXPECT_EQ(errors::MetadataOf(status, "transaction_expires_in_ms"), "");
 }
 
+TEST_F(TransactionTest, OneThatTheServerEndedKeepsItsIdSoThatItsOwnerLearnsWhy) {
+  EXPECT_TRUE(
+      transaction_->End(errors::TransactionExpired("An operator ended it"), State::kRolledBack));
+  const TransactionFacts facts = transaction_->facts();
+  EXPECT_EQ(facts.id, "txn_x");
+  EXPECT_EQ(facts.state, State::kRolledBack);
+  EXPECT_EQ(facts.expires_in, absl::InfiniteDuration());
+}
+
 TEST_F(TransactionTest, IsKnownByItsIdAndShownByItsHandle) {
   EXPECT_EQ(transaction_->key(), ids::HashOf("txn_x"));
   EXPECT_EQ(transaction_->handle(), ids::TransactionHandle(ids::HashOf("txn_x")));

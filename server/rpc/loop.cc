@@ -1,16 +1,21 @@
 #include "server/rpc/loop.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <pthread.h>
 
-#include "grpc/support/time.h"
+#include <sched.h>
 
 namespace sluice::rpc {
 namespace {
 
 // After so many tags in a row, posted jobs and timers get their turn even if more tags wait.
 constexpr int kTagsPerTurn = 64;
+
+gpr_timespec Now() {
+  return gpr_time_0(GPR_CLOCK_MONOTONIC);  // long past
+}
 
 gpr_timespec In(absl::Duration delay) {
   if (delay == absl::InfiniteDuration()) return gpr_inf_future(GPR_CLOCK_MONOTONIC);
@@ -21,7 +26,11 @@ gpr_timespec In(absl::Duration delay) {
 }  // namespace
 
 Loop::Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue)
-    : Executor(Clock::System()), queue_(std::move(queue)), wake_tag_(*this), stop_job_(*this) {}
+    : Executor(Clock::System()),
+      queue_(std::move(queue)),
+      wake_tag_(*this),
+      stop_job_(*this),
+      may_poll_(std::thread::hardware_concurrency() > 1) {}
 
 Loop::~Loop() {
   Stop();
@@ -54,23 +63,46 @@ void Loop::WakeTag::Complete(bool /*ok*/) {
 void Loop::Run() {
   pthread_setname_np(pthread_self(), "sluice-loop");
   const Scope scope(*this);
+  int handled = 0;  // since it had to wait
   while (!stopping_) {
-    void* tag = nullptr;
-    bool ok = false;
     int tags = 0;
-    while (tags < kTagsPerTurn && queue_->AsyncNext(&tag, &ok, gpr_time_0(GPR_CLOCK_MONOTONIC)) ==
-                                      grpc::CompletionQueue::GOT_EVENT) {
-      static_cast<Tag*>(tag)->Complete(ok);
+    bool ok = false;
+    while (tags < kTagsPerTurn) {
+      Tag* const tag = Next(Now(), ok);
+      if (tag == nullptr) break;
+      tag->Complete(ok);
       ++tags;
     }
+    handled += tags;
     bool more = RunLocal();
     more = RunTimers() || more;
     more = RunDrainHooks() || more;
     if (more || tags == kTagsPerTurn) continue;  // what ran may have finished operations
-    if (queue_->AsyncNext(&tag, &ok, In(UntilNextTimer())) == grpc::CompletionQueue::GOT_EVENT) {
-      static_cast<Tag*>(tag)->Complete(ok);
+    Tag* const tag = Await(handled, ok);
+    handled = tag == nullptr ? 0 : 1;
+    if (tag != nullptr) tag->Complete(ok);
+  }
+}
+
+Tag* Loop::Next(gpr_timespec deadline, bool& ok) {
+  void* tag = nullptr;
+  const bool came = queue_->AsyncNext(&tag, &ok, deadline) == grpc::CompletionQueue::GOT_EVENT;
+  return came ? static_cast<Tag*>(tag) : nullptr;
+}
+
+Tag* Loop::Await(int handled, bool& ok) {
+  const absl::Duration begin = clock().Steady();
+  Tag* tag = nullptr;
+  if (may_poll_ && idle_poll_.pays()) {
+    const absl::Duration end = begin + std::min(UntilNextTimer(), IdlePoll::kLongest);
+    while (tag == nullptr && clock().Steady() < end) {
+      sched_yield();  // whoever has something to do on this processor goes first
+      tag = Next(Now(), ok);
     }
   }
+  if (tag == nullptr) tag = Next(In(UntilNextTimer()), ok);
+  if (tag != nullptr) idle_poll_.Learn(clock().Steady() - begin, handled);
+  return tag;
 }
 
 }  // namespace sluice::rpc

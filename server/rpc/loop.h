@@ -6,10 +6,12 @@
 #include <memory>
 #include <thread>
 
+#include "grpc/support/time.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/completion_queue.h"
 
 #include "server/async/executor.h"
+#include "server/rpc/idle_poll.h"
 #include "server/rpc/tag.h"
 
 namespace sluice::rpc {
@@ -44,6 +46,10 @@ class Loop final : public Executor {
 
   void Wake() override;
   void Run();
+  // The next event, if one comes by the deadline; else null.
+  Tag* Next(gpr_timespec deadline, bool& ok);
+  // The next event, after so many that were handled; null if a timer is due first.
+  Tag* Await(int handled, bool& ok);
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   // One alarm serves all wake-ups: the inbox asks for the next one only after its jobs were taken,
@@ -51,6 +57,8 @@ class Loop final : public Executor {
   grpc::Alarm alarm_;
   WakeTag wake_tag_;
   StopJob stop_job_;
+  const bool may_poll_;  // or it would keep from running what it waits for
+  IdlePoll idle_poll_;
   bool stopping_ = false;  // own thread
   std::thread thread_;
 };

@@ -66,8 +66,7 @@ absl::Status CheckName(const std::string& name) {
 
 absl::StatusOr<absl::Duration> DrainTimeoutOf(const pb::CloseConnectionRequest& request) {
   if (!request.has_drain_timeout()) return kDefaultDrainTimeout;
-  const google::protobuf::Duration& given = request.drain_timeout();
-  const absl::Duration timeout = absl::Seconds(given.seconds()) + absl::Nanoseconds(given.nanos());
+  const absl::Duration timeout = DurationOf(request.drain_timeout());
   if (timeout < absl::ZeroDuration() || timeout > kMostDrainTimeout) {
     return errors::ParameterInvalid("drain_timeout", "is not between 0 and 60 s");
   }

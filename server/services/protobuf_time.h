@@ -24,6 +24,10 @@ inline void SetTimestamp(absl::Time time, google::protobuf::Timestamp& message) 
       static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
+inline absl::Duration DurationOf(const google::protobuf::Duration& message) {
+  return absl::Seconds(message.seconds()) + absl::Nanoseconds(message.nanos());
+}
+
 }  // namespace sluice::services
 
 #endif  // SLUICE_SERVER_SERVICES_PROTOBUF_TIME_H_

@@ -55,21 +55,11 @@ std::string Hashed(const google::protobuf::Message& message) {
   return Bytes(ids::HashOf(absl::StrCat(message.GetTypeName(), "\n", Canonical(message))));
 }
 
-absl::StatusOr<db::RequestKey> KeyOf(const core::Connections::Entry& connection,
-                                     absl::string_view request_id) {
-  db::RequestKey key;
-  TRY(key.id, ParseUuid(request_id));
-  // A handle stays with its connection, whatever becomes of the server.
-  key.scope =
-      Bytes(ids::HashOf(absl::StrCat("connection\n", connection.handle))).substr(0, kScopeBytes);
-  return key;
-}
-
 template <class Request>
 absl::StatusOr<std::optional<db::RequestKey>> Keyed(const core::Connections::Entry& connection,
                                                     const Request& request) {
   if (request.request_id().empty()) return std::nullopt;
-  TRY(db::RequestKey key, KeyOf(connection, request.request_id()));
+  TRY(db::RequestKey key, AnyKeyOf(connection, request.request_id()));
   Request content = request;
   content.clear_request_id();
   content.clear_labels();
@@ -80,6 +70,16 @@ absl::StatusOr<std::optional<db::RequestKey>> Keyed(const core::Connections::Ent
 }
 
 }  // namespace
+
+absl::StatusOr<db::RequestKey> AnyKeyOf(const core::Connections::Entry& connection,
+                                        absl::string_view request_id) {
+  db::RequestKey key;
+  TRY(key.id, ParseUuid(request_id));
+  // A handle stays with its connection, whatever becomes of the server.
+  key.scope =
+      Bytes(ids::HashOf(absl::StrCat("connection\n", connection.handle))).substr(0, kScopeBytes);
+  return key;
+}
 
 absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
     const core::Connections::Entry& connection, const pb::QueryRequest& request) {
@@ -99,23 +99,18 @@ absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
 absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
     const core::Connections::Entry& connection, const pb::BulkInsertRequest& request) {
   if (request.request_id().empty()) return std::nullopt;
-  TRY(db::RequestKey key, KeyOf(connection, request.request_id()));
+  TRY(db::RequestKey key, AnyKeyOf(connection, request.request_id()));
   return key;
 }
 
 absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
     const core::Connections::Entry& connection, const pb::CommitTransactionRequest& request) {
   if (request.request_id().empty()) return std::nullopt;
-  TRY(db::RequestKey key, KeyOf(connection, request.request_id()));
+  TRY(db::RequestKey key, AnyKeyOf(connection, request.request_id()));
   pb::CommitTransactionRequest content;
   content.set_transaction_id(request.transaction_id());
   key.content = Hashed(content);
   return key;
-}
-
-absl::StatusOr<db::RequestKey> AnyKeyOf(const core::Connections::Entry& connection,
-                                        absl::string_view request_id) {
-  return KeyOf(connection, request_id);
 }
 
 std::string ContentOf(absl::string_view before, const pb::BulkInsertRequest& part) {

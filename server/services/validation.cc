@@ -11,6 +11,7 @@
 #include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/base/utf8.h"
+#include "server/services/protobuf_time.h"
 
 namespace sluice::services {
 namespace {
@@ -283,8 +284,7 @@ absl::StatusOr<RetryPolicy> RetryPolicyOf(const pb::RetryOptions& options) {
   }
   if (options.max_attempts() > 0) policy.max_attempts = options.max_attempts();
   if (!options.has_delay()) return policy;
-  const google::protobuf::Duration& delay = options.delay();
-  policy.delay = absl::Seconds(delay.seconds()) + absl::Nanoseconds(delay.nanos());
+  policy.delay = DurationOf(options.delay());
   policy.conflict_delay = policy.delay;
   if (policy.delay < absl::ZeroDuration() || policy.delay > kMaxRetryDelay) {
     return errors::ParameterInvalid(

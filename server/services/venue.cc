@@ -33,10 +33,6 @@ absl::StatusOr<db::Isolation> IsolationOf(pb::IsolationLevel level, absl::string
   }
 }
 
-absl::Duration DurationOf(const google::protobuf::Duration& message) {
-  return absl::Seconds(message.seconds()) + absl::Nanoseconds(message.nanos());
-}
-
 }  // namespace
 
 absl::StatusOr<core::TransactionRequest> TransactionRequestOf(const pb::TransactionOptions& options,

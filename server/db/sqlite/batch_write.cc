@@ -50,17 +50,8 @@ absl::Status BatchRunner::Compile(const db::Execution& execution) {
   return absl::OkStatus();
 }
 
-bool BatchRunner::Ended() {
-  if (watch_.stop.load(std::memory_order_relaxed)) {
-    watch_.ended = Watch::Ended::kStopped;
-  } else if (Clock::System().Steady() >= watch_.deadline) {
-    watch_.ended = Watch::Ended::kDeadline;
-  }
-  return watch_.ended != Watch::Ended::kNo;
-}
-
 absl::StatusOr<db::Rows> BatchRunner::Run(const db::Execution& execution, bool may_write) {
-  if (Ended()) return absl::CancelledError();
+  if (watch_.Over()) return absl::CancelledError();
   const db::Statement& statement = execution.statement;
   TRY(Prepared* const prepared, Prepare(statement.sql()));
   writes_ = writes_ || prepared->writes;

@@ -36,8 +36,6 @@ class BatchRunner {
 
  private:
   absl::StatusOr<Prepared*> Prepare(absl::string_view sql);
-  // The watch ended it: one that is too short for the progress handler does not ask by itself.
-  bool Ended();
 
   Connection& connection_;
   DatabaseFile& file_;

@@ -260,21 +260,24 @@ void Connection::SetPeriod(int period) {
   sqlite3_progress_handler(db_, period, &Connection::OnProgress, &running_);
 }
 
+bool Watch::Over() {
+  if (stop.load(std::memory_order_relaxed)) {
+    ended = Ended::kStopped;
+    return true;
+  }
+  if (deadline == absl::InfiniteDuration() || Clock::System().Steady() < deadline) return false;
+  ended = Ended::kDeadline;
+  return true;
+}
+
 int Connection::OnProgress(void* running_watch) {
   auto& running = *static_cast<RunningWatch*>(running_watch);
   running.steps += running.period;
   Watch* const watch = running.watch;
   if (watch == nullptr) return 0;
-  if (watch->stop.load(std::memory_order_relaxed)) {
-    watch->ended = Watch::Ended::kStopped;
-  } else if (watch->budget > 0 && running.steps >= watch->budget) {
-    watch->ended = Watch::Ended::kBudget;
-  } else if (watch->deadline != absl::InfiniteDuration() &&
-             Clock::System().Steady() >= watch->deadline) {
-    watch->ended = Watch::Ended::kDeadline;
-  } else {
-    return 0;
-  }
+  if (watch->Over()) return 1;
+  if (watch->budget == 0 || running.steps < watch->budget) return 0;
+  watch->ended = Watch::Ended::kBudget;
   return 1;
 }
 
@@ -409,6 +412,14 @@ absl::StatusOr<int64_t> Connection::DatabaseSize() {
 
 absl::StatusOr<int64_t> Connection::PageSize() {
   return Number("PRAGMA page_size");
+}
+
+absl::StatusOr<int64_t> Connection::SchemaVersion() {
+  return Number("PRAGMA schema_version");
+}
+
+void Connection::SetLongestValue(int bytes) {
+  sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, bytes);
 }
 
 absl::StatusOr<int64_t> Connection::Number(const char* sql) {

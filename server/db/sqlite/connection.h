@@ -54,6 +54,10 @@ struct Watch {
   // Why the handler ended the statement; read after it ended.
   enum class Ended { kNo, kStopped, kDeadline, kBudget };
   Ended ended = Ended::kNo;
+
+  // Looks whether it is stopped or late, and then says so in `ended`. Also for what runs many
+  // statements, each too short for the handler to be asked.
+  bool Over();
 };
 
 class Connection {
@@ -75,6 +79,9 @@ class Connection {
   absl::StatusOr<std::unique_ptr<Prepared>> Compile(absl::string_view sql);
   // Whether Prepare would find it in the cache, idle.
   bool Cached(absl::string_view sql) const;
+
+  // What it would find; null if nothing.
+  Prepared* FindIdle(absl::string_view sql) { return cache_.Find(sql); }
 
   // Gives every parameter its value, without copying: the values stay where they are until Reset.
   // An error leaves the statement reset.
@@ -132,6 +139,12 @@ class Connection {
   // Size of the database in bytes.
   absl::StatusOr<int64_t> DatabaseSize();
   absl::StatusOr<int64_t> PageSize();
+
+  // Another number, another schema; as the transaction sees it.
+  absl::StatusOr<int64_t> SchemaVersion();
+
+  // What is longer, a stored row or a value that is made, fails with VALUE_TOO_LARGE.
+  void SetLongestValue(int bytes);
 
   // Ends whatever runs on this connection now. Any thread, but never while the connection may be
   // closing.

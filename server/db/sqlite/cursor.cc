@@ -150,12 +150,7 @@ Stream::Produced Stream::Produce() {
   }
   produced.chunk = *std::move(chunk);
   if (maker_->done() || !produced.chunk.has_value()) {
-    db::Rows facts;
-    facts.count = maker_->rows();
-    AddFacts(*held_.connection, *held_.prepared, facts);
-    facts.count = 0;
-    facts.end = true;
-    produced.facts = std::move(facts);
+    produced.facts = EndOf(*held_.connection, *held_.prepared, *maker_);
   }
   return produced;
 }

@@ -63,12 +63,10 @@ absl::StatusOr<PlanProgram> ProgramOf(Connection& connection,
   if (with_values) {
     TRY_STATUS(connection.Bind(*listing, statement.params(), statement.named_params()));
   }
+  TRY(std::vector<Instruction> instructions, ReadInstructions(connection, *listing, &watch));
   PlanProgram program;
-  while (true) {
-    TRY(const Connection::Step step, connection.Advance(*listing, &watch));
-    if (step == Connection::Step::kDone) return program;
-    program.Add(InstructionOf(listing->stmt));
-  }
+  for (Instruction& each : instructions) program.Add(std::move(each));
+  return program;
 }
 
 TablesByPage PagesOf(const std::vector<SchemaObject>& objects) {

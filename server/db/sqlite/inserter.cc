@@ -51,7 +51,7 @@ absl::Status Inserter::Insert(const google::protobuf::RepeatedPtrField<db::pb::R
   }
   TRY(Prepared* const prepared, connection_.Prepare(sql_));
   for (int i = 0; i < rows.size(); ++i) {
-    if (i % kRowsBetweenLooks == 0 && Ended()) return absl::CancelledError();
+    if (i % kRowsBetweenLooks == 0 && watch_.Over()) return absl::CancelledError();
     absl::Status inserted = InsertRow(*prepared, rows[i]);
     if (!inserted.ok()) {
       return errors::WithMetadata(std::move(inserted), "row", absl::StrCat(first_row + i));
@@ -59,15 +59,6 @@ absl::Status Inserter::Insert(const google::protobuf::RepeatedPtrField<db::pb::R
     affected += connection_.Changes();
   }
   return absl::OkStatus();
-}
-
-bool Inserter::Ended() {
-  if (watch_.stop.load(std::memory_order_relaxed)) {
-    watch_.ended = Watch::Ended::kStopped;
-  } else if (Clock::System().Steady() >= watch_.deadline) {
-    watch_.ended = Watch::Ended::kDeadline;
-  }
-  return watch_.ended != Watch::Ended::kNo;
 }
 
 absl::Status Inserter::InsertRow(Prepared& prepared, const db::pb::Row& row) {

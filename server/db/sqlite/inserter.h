@@ -47,7 +47,6 @@ class Inserter {
   absl::StatusOr<std::string> ConflictClause(const std::vector<Column>& all) const;
   absl::Status InsertRow(Prepared& prepared, const db::pb::Row& row);
   absl::Status Bind(Prepared& prepared, const db::pb::Row& row);
-  bool Ended();
 
   Connection& connection_;
   const db::LoadTarget& target_;

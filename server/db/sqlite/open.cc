@@ -137,7 +137,7 @@ absl::Status Connection::ConfigureLimits() {
 
 absl::Status Connection::Configure(const ConnectionOptions& options) {
   TRY_STATUS(ConfigureLimits());
-  if (options.max_value_bytes > 0) sqlite3_limit(db_, SQLITE_LIMIT_LENGTH, options.max_value_bytes);
+  if (options.max_value_bytes > 0) SetLongestValue(options.max_value_bytes);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_FKEY, options.foreign_keys ? 1 : 0, nullptr);
   sqlite3_busy_timeout(db_, static_cast<int>(absl::ToInt64Milliseconds(options.busy_timeout)));
   for (const char* const pragma : {"PRAGMA cell_size_check=ON", "PRAGMA mmap_size=0"}) {

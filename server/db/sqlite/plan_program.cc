@@ -7,6 +7,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 
+#include "server/base/status.h"
+
 namespace sluice::sqlite {
 namespace {
 
@@ -36,6 +38,17 @@ bool OpensPage(absl::string_view opcode, int database) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<Instruction>> ReadInstructions(Connection& connection,
+                                                          Prepared& listing,
+                                                          Watch* watch) {
+  std::vector<Instruction> instructions;
+  while (true) {
+    TRY(const Connection::Step step, connection.Advance(listing, watch));
+    if (step == Connection::Step::kDone) return instructions;
+    instructions.push_back(InstructionOf(listing.stmt));
+  }
+}
 
 void PlanProgram::Add(Instruction instruction) {
   ended_ = ended_ || static_cast<size_t>(instruction.address) != main_.size();

@@ -10,6 +10,7 @@
 #include "server/db/sqlite/batch_write.h"
 #include "server/db/sqlite/database.h"
 #include "server/db/sqlite/readers.h"
+#include "server/db/sqlite/transaction_write.h"
 
 namespace sluice::sqlite {
 namespace {
@@ -85,7 +86,7 @@ class ChunkRead final : public Work {
     MayInterrupt(**connection);
     ran_ = !DeadlinePassed(ctx_);
     result_ = ran_ ? Read(**connection) : errors::DeadlineExceeded(errors::Executed::kNo);
-    if (!result_.ok() || result_->end) snapshot_.StopReading();
+    if (!result_.ok() || result_->end) snapshot_.reading().reset();
     file_.Note(result_.status());
   }
 
@@ -120,19 +121,12 @@ class ChunkRead final : public Work {
     if (!snapshot_.reading().has_value()) {
       return errors::Internal("A cursor was read on after its end.");
     }
-    ReadSnapshot::Reading& reading = *snapshot_.reading();
-    absl::StatusOr<std::optional<db::Rows>> chunk = reading.maker.Next(&watch_);
+    absl::StatusOr<db::Rows> chunk = snapshot_.reading()->Next(&watch_);
     if (!chunk.ok()) {
       return WhyEnded(chunk.status(), watch_, ctx_, longest, queue_.closed(),
                       errors::Executed::kNo);
     }
-    if (chunk->has_value()) return **std::move(chunk);
-    db::Rows facts;
-    facts.count = reading.maker.rows();
-    AddFacts(connection, reading.prepared, facts);
-    facts.count = 0;
-    facts.end = true;
-    return facts;
+    return chunk;
   }
 
   ReadSnapshot& snapshot_;
@@ -208,7 +202,7 @@ absl::StatusOr<Connection*> ReadSnapshot::Enter(Work& work, bool continues) {
     if (gone_) return errors::Internal("A statement came after the end of its transaction.");
     running_ = &work;
   }
-  if (!continues) StopReading();
+  if (!continues) reading_.reset();
   absl::Status open = connection_ == nullptr ? Open() : absl::OkStatus();
   if (open.ok()) return connection_.get();
   MutexLock lock(&mu_);
@@ -250,27 +244,10 @@ absl::Status ReadSnapshot::Leave(bool fails) {
   return why;
 }
 
-void ReadSnapshot::StopReading() {
-  if (!reading_.has_value()) return;
-  connection_->Reset(reading_->prepared);
-  reading_.reset();
-}
-
 void ReadSnapshot::ChangeSavepoint(SavepointAction action, int number) {
   MutexLock lock(&mu_);
-  const auto place = std::find(savepoints_.begin(), savepoints_.end(), number);
-  switch (action) {
-    case SavepointAction::kSet:
-      savepoints_.push_back(number);
-      break;
-    case SavepointAction::kRollBackTo:
-      savepoints_.erase(place + 1, savepoints_.end());
-      failed_ = false;
-      break;
-    case SavepointAction::kRelease:
-      savepoints_.erase(place, savepoints_.end());
-      break;
-  }
+  savepoints_.Change(action, number);
+  if (action == SavepointAction::kRollBackTo) failed_ = false;
 }
 
 void ReadSnapshot::End(const absl::Status& why) {
@@ -299,7 +276,7 @@ void ReadSnapshot::Relieve(int64_t journal_bytes) {
 }
 
 std::unique_ptr<Connection> ReadSnapshot::TakeOut() {
-  StopReading();
+  reading_.reset();
   return std::move(connection_);
 }
 

@@ -18,8 +18,8 @@
 #include "server/db/database.h"
 #include "server/db/sqlite/cursor.h"
 #include "server/db/sqlite/database_file.h"
-#include "server/db/sqlite/result.h"
-#include "server/db/sqlite/transaction_write.h"
+#include "server/db/sqlite/reading.h"
+#include "server/db/sqlite/savepoints.h"
 #include "server/db/sqlite/work_queue.h"
 #include "server/db/transaction.h"
 
@@ -79,18 +79,8 @@ class ReadSnapshot {
   // savepoint is set. The error to answer with, OK if that is the statement's own.
   absl::Status Leave(bool fails) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // A statement that is read piece by piece; of whoever entered.
-  struct Reading {
-    Reading(Connection& connection, Prepared& its_statement, int64_t chunk_bytes)
-        : prepared(its_statement), maker(connection, its_statement, chunk_bytes) {}
-
-    Prepared& prepared;
-    ChunkMaker maker;
-  };
-
+  // Of whoever entered.
   std::optional<Reading>& reading() { return reading_; }
-
-  void StopReading();
 
   // Savepoints of what changes nothing: going back to one only forgets a failure.
   void ChangeSavepoint(SavepointAction action, int number) ABSL_LOCKS_EXCLUDED(mu_);
@@ -121,7 +111,7 @@ class ReadSnapshot {
   Work* running_ ABSL_GUARDED_BY(mu_) = nullptr;
   bool gone_ ABSL_GUARDED_BY(mu_) = false;
   bool failed_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<int> savepoints_ ABSL_GUARDED_BY(mu_);
+  Savepoints savepoints_ ABSL_GUARDED_BY(mu_);
   absl::Status why_ ABSL_GUARDED_BY(mu_);
   absl::Duration end_ ABSL_GUARDED_BY(mu_) = absl::InfiniteDuration();
 };

@@ -10,6 +10,7 @@
 #include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/db/sqlite/limits.h"
 #include "server/db/wire.h"
 
 namespace sluice::sqlite {
@@ -23,6 +24,8 @@ constexpr size_t kShortRow = 256;
 void AppendTag(int field, int wire_type, std::string& out) {
   AppendVarint(static_cast<uint64_t>(field) << 3 | static_cast<uint64_t>(wire_type), out);
 }
+
+constexpr absl::Duration kLongestOnLoop = absl::Milliseconds(2);
 
 // Bytes that a part has beside its data, at most.
 constexpr int64_t kPartOverhead = 64;
@@ -75,6 +78,30 @@ absl::StatusOr<db::Rows> CollectRows(Connection& connection,
     TRY(step, connection.Advance(prepared, watch));
   }
   AddFacts(connection, prepared, rows);
+  return rows;
+}
+
+std::optional<absl::StatusOr<db::Rows>> ReadBriefly(Connection& connection,
+                                                    Prepared& prepared,
+                                                    const db::Statement& statement,
+                                                    int64_t budget,
+                                                    Watch& watch) {
+  const absl::Cleanup restore = [&watch, deadline = watch.deadline] {
+    watch.budget = 0;
+    watch.deadline = deadline;
+  };
+  watch.budget = budget;
+  watch.deadline = std::min(watch.deadline, Clock::System().Steady() + kLongestOnLoop);
+  RowLimits limits;
+  limits.max_rows = statement.max_rows;
+  limits.max_bytes = std::min(statement.max_bytes, kMaxLoopResultBytes);
+  absl::StatusOr<db::Rows> rows = CollectRows(connection, prepared, limits, &watch);
+  const bool cut_here = statement.max_bytes > limits.max_bytes &&
+                        (rows.ok() ? rows->truncated && rows->count < limits.max_rows
+                                   : absl::IsResourceExhausted(rows.status()));
+  const bool too_long =
+      watch.ended == Watch::Ended::kBudget || watch.ended == Watch::Ended::kDeadline;
+  if (too_long || cut_here) return std::nullopt;
   return rows;
 }
 
@@ -223,6 +250,15 @@ db::Rows ChunkMaker::NextPart() {
     offset_ = 0;
   }
   return part;
+}
+
+db::Rows EndOf(const Connection& connection, const Prepared& prepared, const ChunkMaker& maker) {
+  db::Rows end;
+  end.count = maker.rows();
+  AddFacts(connection, prepared, end);
+  end.count = 0;
+  end.end = true;
+  return end;
 }
 
 }  // namespace sluice::sqlite

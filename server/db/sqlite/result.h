@@ -34,6 +34,14 @@ absl::StatusOr<db::Rows> CollectRows(Connection& connection,
                                      const RowLimits& limits,
                                      Watch* watch);
 
+// The same for a statement that reads, as long as that may take on a loop: a budget of VM steps, a
+// moment, and kMaxLoopResultBytes. Nothing: it takes more.
+std::optional<absl::StatusOr<db::Rows>> ReadBriefly(Connection& connection,
+                                                    Prepared& prepared,
+                                                    const db::Statement& statement,
+                                                    int64_t budget,
+                                                    Watch& watch);
+
 // The closing facts of a statement that has run: its tag, and what it changed if it writes. `rows`
 // holds the count of its rows.
 void AddFacts(const Connection& connection, const Prepared& prepared, db::Rows& rows);
@@ -89,6 +97,9 @@ class ChunkMaker {
   size_t part_ = 0;         // index into split_
   uint64_t offset_ = 0;     // in the value of that column
 };
+
+// The last piece of a result that was cut into chunks: the closing facts.
+db::Rows EndOf(const Connection& connection, const Prepared& prepared, const ChunkMaker& maker);
 
 }  // namespace sluice::sqlite
 

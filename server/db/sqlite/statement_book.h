@@ -35,6 +35,16 @@ class StatementBook {
     return Known::kNothing;
   }
 
+  // Whether it writes; what else is known of one that reads stays.
+  void LearnWhether(bool writes, absl::string_view sql) {
+    const Known known = Find(sql);
+    if (writes) {
+      Learn(sql, Known::kWrites);
+    } else if (known == Known::kNothing || known == Known::kWrites) {
+      Learn(sql, Known::kReads);
+    }
+  }
+
   void Learn(absl::string_view sql, Known known) {
     const uint64_t hash = Hash(sql);
     auto& bucket = buckets_[Bucket(hash)];

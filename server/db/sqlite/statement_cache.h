@@ -36,7 +36,11 @@ struct Prepared {
   bool in_use = false;   // between its first step and its reset; a cursor may hold it for long
   bool bound = false;    // has values, which it borrows
   int compilations = 0;  // as the engine counts them; another number, another result
-  int64_t memory = 0;    // bytes that it takes, about
+  // Of one that writes: whether it is brief (brief.h), and for which version of the schema that was
+  // found out; -1: it was not.
+  bool brief = false;
+  int64_t examined_for = -1;
+  int64_t memory = 0;  // bytes that it takes, about
 
   Prepared();
   ~Prepared();

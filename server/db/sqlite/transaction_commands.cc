@@ -9,12 +9,6 @@
 #include "server/db/sqlite/result.h"
 
 namespace sluice::sqlite {
-namespace {
-
-using Known = StatementBook::Known;
-
-}  // namespace
-
 void ReadStep::Answer() {
   if (status().ok()) {
     done_->Resolve(std::move(chunk_));
@@ -28,36 +22,22 @@ absl::Status ReadStep::Apply(Connection& connection) {
     TRY_STATUS(Begin(connection));
   }
   if (!transaction_.reading().has_value()) return absl::OkStatus();
-  absl::Status read = Read(connection);
-  if (read.ok()) return read;
-  transaction_.StopReading(connection);
-  return Why(errors::WithExecuted(std::move(read), errors::Executed::kRolledBack));
+  absl::StatusOr<db::Rows> read = transaction_.reading()->Next(&watch_);
+  if (!read.ok() || read->end) transaction_.reading().reset();
+  if (!read.ok()) return Why(errors::WithExecuted(read.status(), errors::Executed::kRolledBack));
+  chunk_ = *std::move(read);
+  return absl::OkStatus();
 }
 
 absl::Status ReadStep::Begin(Connection& connection) {
   TRY(Prepared* const prepared, connection.Prepare(statement_->sql()));
-  file_.book().Learn(statement_->sql(), prepared->writes ? Known::kWrites : Known::kReads);
+  file_.book().LearnWhether(prepared->writes, statement_->sql());
   if (prepared->writes) {
     return statement_->read_only ? errors::ReadOnlyViolation("the call is read-only")
                                  : absl::OkStatus();
   }
   TRY_STATUS(connection.Bind(*prepared, statement_->params(), statement_->named_params()));
   transaction_.reading().emplace(connection, *prepared, statement_->chunk_bytes);
-  return absl::OkStatus();
-}
-
-absl::Status ReadStep::Read(Connection& connection) {
-  TransactionWrite::Reading& reading = *transaction_.reading();
-  TRY(std::optional<db::Rows> chunk, reading.maker.Next(&watch_));
-  if (!chunk.has_value()) {
-    db::Rows& facts = chunk.emplace();
-    facts.count = reading.maker.rows();
-    AddFacts(connection, reading.prepared, facts);
-    facts.count = 0;
-    facts.end = true;
-    transaction_.StopReading(connection);
-  }
-  chunk_ = std::move(chunk);
   return absl::OkStatus();
 }
 

@@ -46,7 +46,7 @@ Task<typename W::Result> Await(const Context& ctx,
         if (ctx.stop.stop_requested()) {
           command.Refuse(ctx.Stopped(errors::Executed::kNo));
         } else {
-          transaction->Submit(command, transaction);
+          transaction->Submit(command);
         }
       });
   co_return result;
@@ -70,6 +70,10 @@ class SavepointStep final : public Write {
   void Answer() override { done_->Resolve(status()); }
 
   void Refuse(const absl::Status& why) override { done_->Resolve(why); }
+
+  bool FitsLoop(Connection& /*connection*/) override {
+    return action_ != SavepointAction::kRollBackTo;  // which may have much to undo
+  }
 
  private:
   absl::Status Apply(Connection& connection) override {
@@ -107,7 +111,6 @@ class ReadStep final : public Write {
  private:
   absl::Status Apply(Connection& connection) override;
   absl::Status Begin(Connection& connection);
-  absl::Status Read(Connection& connection);
 
   TransactionWrite& transaction_;
   const db::Statement* const statement_;

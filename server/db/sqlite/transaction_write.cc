@@ -1,6 +1,5 @@
 #include "server/db/sqlite/transaction_write.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,6 +7,7 @@
 #include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/db/sqlite/limits.h"
 #include "server/db/sqlite/request_log.h"
 
 namespace sluice::sqlite {
@@ -30,18 +30,19 @@ TransactionWrite::TransactionWrite(std::string handle,
       label_(std::move(label)),
       writer_(queue) {}
 
-absl::Status TransactionWrite::Enqueue(std::shared_ptr<TransactionWrite> self) {
+absl::Status TransactionWrite::Enqueue() {
   absl::Status place = writer_.Reserve();
   if (!place.ok()) return place;
-  kept_ = std::move(self);
+  kept_ = shared_from_this();
   phase_ = Phase::kQueued;
   queued_at_ = Clock::System().Steady();
   return absl::OkStatus();
 }
 
-void TransactionWrite::Submit(Write& command, std::shared_ptr<TransactionWrite> self) {
+void TransactionWrite::Submit(Write& command) {
   absl::Status refused;
   bool push = false;
+  Connection* borrowed = nullptr;
   {
     MutexLock lock(&mu_);
     if (!why_.ok()) {
@@ -50,10 +51,11 @@ void TransactionWrite::Submit(Write& command, std::shared_ptr<TransactionWrite> 
       refused = errors::Internal("A statement came after the end of its transaction.");
     } else {
       if (phase_ == Phase::kNew) {
-        refused = Enqueue(std::move(self));
+        refused = Enqueue();
         push = refused.ok();
       }
-      if (refused.ok()) {
+      if (refused.ok()) borrowed = Borrow(command);
+      if (refused.ok() && borrowed == nullptr) {
         command_ = &command;
         changed_.Signal();
       }
@@ -61,9 +63,38 @@ void TransactionWrite::Submit(Write& command, std::shared_ptr<TransactionWrite> 
   }
   if (!refused.ok()) {
     command.Refuse(refused);
+  } else if (borrowed != nullptr) {
+    RunBorrowed(*borrowed, command);
   } else if (push) {
     GetInLine();
   }
+}
+
+Connection* TransactionWrite::Borrow(Write& command) {
+  if (idle_ == nullptr || HasWork()) return nullptr;
+  running_ = &command;
+  return std::exchange(idle_, nullptr);
+}
+
+void TransactionWrite::RunBorrowed(Connection& connection, Write& command) {
+  After after = After::kOutgrown;
+  const bool fits = !reading_.has_value() && !loading_ && command.FitsLoop(connection);
+  if (fits) {
+    connection.SetLongestValue(kMaxLoopValueBytes);
+    after = RunCommand(connection, command, /*borrowed=*/true);
+    connection.SetLongestValue(kMaxValueBytes);
+  }
+  GiveBack(connection, command, after);
+  if (after == After::kGoesOn) command.Answer();
+}
+
+void TransactionWrite::GiveBack(Connection& connection, Write& command, After after) {
+  MutexLock lock(&mu_);
+  idle_ = &connection;
+  running_ = nullptr;
+  if (after == After::kOver) last_ = &command;
+  if (after == After::kOutgrown) command_ = &command;
+  if (HasWork()) changed_.Signal();
 }
 
 void TransactionWrite::GetInLine() {
@@ -79,9 +110,7 @@ void TransactionWrite::GetInLine() {
   if (ended) LeaveQueue();  // whoever ended it meanwhile did not find it there
 }
 
-void TransactionWrite::Commit(const db::RequestKey* key,
-                              std::shared_ptr<TransactionWrite> self,
-                              Completion<absl::Status> done) {
+void TransactionWrite::Commit(const db::RequestKey* key, Completion<absl::Status> done) {
   std::optional<absl::Status> now;
   bool push = false;
   {
@@ -92,7 +121,7 @@ void TransactionWrite::Commit(const db::RequestKey* key,
       phase_ = Phase::kGone;  // nothing ran, so there is nothing to do
       now = absl::OkStatus();
     } else if (phase_ == Phase::kNew) {
-      const absl::Status taken = Enqueue(std::move(self));
+      const absl::Status taken = Enqueue();
       push = taken.ok();
       if (!taken.ok()) now = taken;
     } else if (phase_ == Phase::kGone) {
@@ -156,17 +185,13 @@ void TransactionWrite::LeaveQueue() {
 }
 
 bool TransactionWrite::Cancel(Write& command) {
-  if (TakeBack(command)) return true;
+  if (Withdraw(command)) return true;
   MutexLock lock(&mu_);
   if (running_ == &command) running_->Interrupt();
   return false;
 }
 
 bool TransactionWrite::Withdraw(Write& command) {
-  return TakeBack(command);
-}
-
-bool TransactionWrite::TakeBack(Write& command) {
   {
     MutexLock lock(&mu_);
     if (command_ != &command) return false;
@@ -219,32 +244,45 @@ absl::Status TransactionWrite::Apply(Connection& connection) {
   }
   writer_.SetHold(std::move(hold));
   absl::Status status = Serve(connection);
-  StopReading(connection);  // whatever happened: it would keep COMMIT and ROLLBACK from working
+  reading_.reset();  // whatever happened: it would keep COMMIT and ROLLBACK from working
   return status;
 }
 
 absl::Status TransactionWrite::Serve(Connection& connection) {
-  while (Write* const command = NextCommand()) {
-    const bool goes_on = RunCommand(connection, *command);
-    if (!goes_on) {
+  while (Write* const command = NextCommand(connection)) {
+    if (RunCommand(connection, *command, /*borrowed=*/false) == After::kOver) {
+      MutexLock lock(&mu_);
       last_ = command;
-      if (command->status().ok()) command->Fail(errors::Cancelled(errors::Executed::kRolledBack));
-      return command->status();
+      break;
     }
+    if (command->status().ok()) command->LearnForLoop(connection);
     command->Answer();
   }
-  return Conclude(connection);
+  Write* last = nullptr;
+  {
+    MutexLock lock(&mu_);
+    last = last_;
+  }
+  if (last == nullptr) return Conclude(connection);
+  if (last->status().ok()) last->Fail(errors::Cancelled(errors::Executed::kRolledBack));
+  return last->status();
 }
 
-Write* TransactionWrite::NextCommand() {
+bool TransactionWrite::HasWork() const {
+  return command_ != nullptr || last_ != nullptr || ending_ != Ending::kNone || !why_.ok() ||
+         watch_.stop.load(std::memory_order_relaxed);
+}
+
+Write* TransactionWrite::NextCommand(Connection& connection) {
   MutexLock lock(&mu_);
   running_ = nullptr;
-  const auto stopped = [&] { return watch_.stop.load(std::memory_order_relaxed); };
-  while (command_ == nullptr && ending_ == Ending::kNone && why_.ok() && !stopped()) {
-    changed_.Wait(&mu_);
-  }
+  idle_ = &connection;
+  while (idle_ == nullptr || !HasWork()) changed_.Wait(&mu_);
+  idle_ = nullptr;
+  if (last_ != nullptr) return nullptr;
   // Also before a command that came at the same time: nobody would interrupt it any more.
-  if (stopped() && ending_ == Ending::kNone && why_.ok()) {
+  const bool stopped = watch_.stop.load(std::memory_order_relaxed);
+  if (stopped && ending_ == Ending::kNone && why_.ok()) {
     why_ = errors::ServerDraining(errors::Executed::kRolledBack);
   }
   if (!why_.ok()) return nullptr;
@@ -252,13 +290,15 @@ Write* TransactionWrite::NextCommand() {
   return running_;
 }
 
-bool TransactionWrite::RunCommand(Connection& connection, Write& command) {
+TransactionWrite::After TransactionWrite::RunCommand(Connection& connection,
+                                                     Write& command,
+                                                     bool borrowed) {
   const bool guarded = command.may_be_undone();
   absl::Status ready = command.continues() ? absl::OkStatus() : TidyUp(connection);
   if (ready.ok() && guarded) ready = connection.Run("SAVEPOINT guard");
   if (!ready.ok()) {
     command.Fail(std::move(ready));
-    return false;
+    return After::kOver;
   }
   command.Run(connection);
   absl::Status why;
@@ -268,7 +308,8 @@ bool TransactionWrite::RunCommand(Connection& connection, Write& command) {
     why = why_;
   }
   if (!why.ok() && !command.status().ok()) command.Fail(std::move(why));
-  if (connection.device_failed() || !connection.InTransaction()) return false;
+  if (connection.device_failed() || !connection.InTransaction()) return After::kOver;
+  if (borrowed && command.LeaveLoop()) return After::kOutgrown;
   // Who exceeded a bound undid what he did, or is undone now.
   const bool stands = command.status().ok() || LeavesTransaction(command.status()) ||
                       command.only_tries() ||
@@ -277,13 +318,13 @@ bool TransactionWrite::RunCommand(Connection& connection, Write& command) {
     const absl::Status undone = UndoAlone(connection, command);
     if (!undone.ok()) {
       command.Fail(undone);
-      return false;
+      return After::kOver;
     }
   }
-  if (stands) return true;
+  if (stands) return After::kGoesOn;
   MutexLock lock(&mu_);
   failed_ = true;
-  return !savepoints_.empty();
+  return savepoints_.empty() ? After::kOver : After::kGoesOn;
 }
 
 absl::Status TransactionWrite::UndoAlone(Connection& connection, const Write& command) {
@@ -318,24 +359,13 @@ absl::Status TransactionWrite::ChangeSavepoint(Connection& connection,
   const absl::string_view verb = kVerbs[static_cast<int>(action)];
   TRY_STATUS(connection.Run(absl::StrCat(verb, " s", number).c_str()));
   MutexLock lock(&mu_);
-  const auto place = std::find(savepoints_.begin(), savepoints_.end(), number);
-  switch (action) {
-    case SavepointAction::kSet:
-      savepoints_.push_back(number);
-      break;
-    case SavepointAction::kRollBackTo:
-      savepoints_.erase(place + 1, savepoints_.end());
-      failed_ = false;
-      break;
-    case SavepointAction::kRelease:
-      savepoints_.erase(place, savepoints_.end());
-      break;
-  }
+  savepoints_.Change(action, number);
+  if (action == SavepointAction::kRollBackTo) failed_ = false;
   return absl::OkStatus();
 }
 
 absl::Status TransactionWrite::TidyUp(Connection& connection) {
-  StopReading(connection);
+  reading_.reset();
   return loading_ ? FinishLoad(connection, /*keep=*/false) : absl::OkStatus();
 }
 
@@ -353,16 +383,11 @@ absl::Status TransactionWrite::FinishLoad(Connection& connection, bool keep) {
   return connection.Run("RELEASE load");
 }
 
-void TransactionWrite::StopReading(Connection& connection) {
-  if (!reading_.has_value()) return;
-  connection.Reset(reading_->prepared);
-  reading_.reset();
-}
-
 void TransactionWrite::Answer() {
   writer_.SetHold(nullptr);
   std::shared_ptr<TransactionWrite> kept;
   std::optional<Completion<absl::Status>> ended;
+  Write* last = nullptr;
   Write* late = nullptr;
   absl::Status outcome = status();
   {
@@ -370,10 +395,11 @@ void TransactionWrite::Answer() {
     phase_ = Phase::kGone;
     kept = std::move(kept_);
     ended.swap(ended_);
+    last = last_;
     late = std::exchange(command_, nullptr);
     if (ending_ == Ending::kRollback) outcome = absl::OkStatus();
   }
-  if (last_ != nullptr) last_->Answer();
+  if (last != nullptr) last->Answer();
   if (late != nullptr) late->Refuse(outcome);
   if (ended.has_value()) ended->Resolve(std::move(outcome));
 }

@@ -4,7 +4,7 @@
 
 #include <memory>
 #include <optional>
-#include <vector>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -13,7 +13,8 @@
 #include "server/async/completion.h"
 #include "server/base/mutex.h"
 #include "server/db/request_key.h"
-#include "server/db/sqlite/result.h"
+#include "server/db/sqlite/reading.h"
+#include "server/db/sqlite/savepoints.h"
 #include "server/db/sqlite/write.h"
 #include "server/db/transaction.h"
 
@@ -24,13 +25,11 @@ namespace sluice::sqlite {
 // refusal, its reason tells.
 bool LeavesTransaction(const absl::Status& failure);
 
-// What a savepoint command does.
-enum class SavepointAction { kSet, kRollBackTo, kRelease };
-
 // A member of a group that is the whole group: from the first command to the last the writer runs
 // nothing else, and waits for the next one while there is none. Commands are writes, too; they are
-// handed over one at a time. Shared by the transaction and, from its submission to its answer, the
-// queue.
+// handed over one at a time. While the writer waits, whoever hands over one that takes but a moment
+// borrows the connection and runs it himself: to wake the writer and to be woken costs more. Shared
+// by the transaction and, from its submission to its answer, the queue.
 class TransactionWrite final : private OwnContext,
                                public Write,
                                public std::enable_shared_from_this<TransactionWrite> {
@@ -39,9 +38,9 @@ class TransactionWrite final : private OwnContext,
 
   // The transaction's side, any thread.
 
-  // Runs `command` in the transaction and answers it, or refuses it. The first one brings the
-  // transaction into the queue for the writer.
-  void Submit(Write& command, std::shared_ptr<TransactionWrite> self) ABSL_LOCKS_EXCLUDED(mu_);
+  // Runs `command` in the transaction and answers it, perhaps at once, or refuses it. The first one
+  // brings the transaction into the queue for the writer.
+  void Submit(Write& command) ABSL_LOCKS_EXCLUDED(mu_);
   // True if the command was not begun and is the caller's again; else it is asked to end, and will
   // be answered. One that waited for the writer takes the transaction out of the queue with it.
   bool Cancel(Write& command) ABSL_LOCKS_EXCLUDED(mu_);
@@ -49,9 +48,7 @@ class TransactionWrite final : private OwnContext,
   bool Withdraw(Write& command) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Ends it. `done`: how COMMIT went, or OK once it is rolled back. `key` outlives that.
-  void Commit(const db::RequestKey* key,
-              std::shared_ptr<TransactionWrite> self,
-              Completion<absl::Status> done) ABSL_LOCKS_EXCLUDED(mu_);
+  void Commit(const db::RequestKey* key, Completion<absl::Status> done) ABSL_LOCKS_EXCLUDED(mu_);
   void Rollback(Completion<absl::Status> done) ABSL_LOCKS_EXCLUDED(mu_);
   void End(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -69,18 +66,7 @@ class TransactionWrite final : private OwnContext,
   absl::Status ChangeSavepoint(Connection& connection, SavepointAction action, int number)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  // A statement that is read piece by piece; until its end nothing else runs.
-  struct Reading {
-    Reading(Connection& connection, Prepared& its_statement, int64_t chunk_bytes)
-        : prepared(its_statement), maker(connection, its_statement, chunk_bytes) {}
-
-    Prepared& prepared;
-    ChunkMaker maker;
-  };
-
   std::optional<Reading>& reading() { return reading_; }
-
-  void StopReading(Connection& connection);
 
   // Begins a load, whose rows are undone alone if it is not finished.
   absl::Status BeginLoad(Connection& connection);
@@ -106,29 +92,37 @@ class TransactionWrite final : private OwnContext,
   absl::Status Apply(Connection& connection) override ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status Serve(Connection& connection) ABSL_LOCKS_EXCLUDED(mu_);
   // The next command; null: it is to end.
-  Write* NextCommand() ABSL_LOCKS_EXCLUDED(mu_);
-  // True if the transaction goes on.
-  bool RunCommand(Connection& connection, Write& command) ABSL_LOCKS_EXCLUDED(mu_);
+  Write* NextCommand(Connection& connection) ABSL_LOCKS_EXCLUDED(mu_);
+  // Whether the writer has something to do, once the connection is not lent.
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What is known after a command. kOutgrown: it was borrowed for, and has to be run by the writer.
+  enum class After { kGoesOn, kOver, kOutgrown };
+  After RunCommand(Connection& connection, Write& command, bool borrowed) ABSL_LOCKS_EXCLUDED(mu_);
+  // The connection, with which `command` is to be run and which is then to be given back; null: the
+  // writer does it.
+  Connection* Borrow(Write& command) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RunBorrowed(Connection& connection, Write& command) ABSL_LOCKS_EXCLUDED(mu_);
+  void GiveBack(Connection& connection, Write& command, After after) ABSL_LOCKS_EXCLUDED(mu_);
   // Ends what the commands before began and left.
   absl::Status TidyUp(Connection& connection);
   absl::Status UndoAlone(Connection& connection, const Write& command);
   absl::Status Conclude(Connection& connection) ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status Enqueue(std::shared_ptr<TransactionWrite> self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status Enqueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void GetInLine() ABSL_LOCKS_EXCLUDED(mu_);
-  bool TakeBack(Write& command) ABSL_LOCKS_EXCLUDED(mu_);
   void LeaveQueue() ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::string handle_;
   const std::string label_;
   WorkQueue& writer_;
 
-  // The writer's thread.
+  // Of whoever has the connection.
   std::optional<Reading> reading_;
   bool loading_ = false;
-  Write* last_ = nullptr;  // the command after which the transaction ended
 
   mutable Mutex mu_;
   CondVar changed_;
+  Connection* idle_ ABSL_GUARDED_BY(mu_) = nullptr;  // while the writer waits, unless it is lent
+  Write* last_ ABSL_GUARDED_BY(mu_) = nullptr;       // the command with which it ended
   std::shared_ptr<TransactionWrite> kept_ ABSL_GUARDED_BY(mu_);  // while the queue has it
   Phase phase_ ABSL_GUARDED_BY(mu_) = Phase::kNew;
   Write* command_ ABSL_GUARDED_BY(mu_) = nullptr;  // handed over
@@ -138,7 +132,7 @@ class TransactionWrite final : private OwnContext,
   std::optional<Completion<absl::Status>> ended_ ABSL_GUARDED_BY(mu_);
   absl::Status why_ ABSL_GUARDED_BY(mu_);  // it was ended from outside, for this
   bool failed_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<int> savepoints_ ABSL_GUARDED_BY(mu_);
+  Savepoints savepoints_ ABSL_GUARDED_BY(mu_);
   absl::Duration queued_at_ ABSL_GUARDED_BY(mu_);
   absl::Duration held_since_ ABSL_GUARDED_BY(mu_);
 };

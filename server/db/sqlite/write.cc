@@ -6,6 +6,7 @@
 
 #include "server/base/errors.h"
 #include "server/base/status.h"
+#include "server/db/sqlite/brief.h"
 #include "server/db/sqlite/request_log.h"
 #include "server/db/sqlite/result.h"
 
@@ -55,7 +56,7 @@ absl::Status StatementWrite::Apply(Connection& connection) {
 absl::Status StatementWrite::Execute(Connection& connection) {
   TRY(Prepared* const prepared, connection.Prepare(statement_.sql()));
   const bool writes = prepared->writes;
-  file_.book().Learn(statement_.sql(), writes ? Known::kWrites : Known::kReads);
+  file_.book().LearnWhether(writes, statement_.sql());
   if (writes && statement_.read_only) return errors::ReadOnlyViolation("the call is read-only");
   TRY_STATUS(connection.Bind(*prepared, statement_.params(), statement_.named_params()));
   absl::Status collected = Collect(connection, *prepared);
@@ -73,12 +74,42 @@ void UnaryWrite::Answer() {
   }
 }
 
-absl::Status UnaryWrite::Collect(Connection& connection, Prepared& prepared) {
+bool UnaryWrite::FitsLoop(Connection& connection) {
+  on_loop_ = statement_.request == nullptr && !may_be_undone() &&
+             file_.book().Find(statement_.sql()) != Known::kSlow &&
+             MayBeBrief(connection, statement_.sql());
+  return on_loop_;
+}
+
+bool UnaryWrite::LeaveLoop() {
+  on_loop_ = false;
+  return outgrew_loop_ || errors::ReasonOf(status()) == "VALUE_TOO_LARGE";
+}
+
+void UnaryWrite::LearnForLoop(Connection& connection) {
+  Examine(connection, statement_.sql());
+}
+
+absl::StatusOr<db::Rows> UnaryWrite::CollectAll(Connection& connection, Prepared& prepared) {
   RowLimits limits;
   limits.max_rows = statement_.max_rows;
   limits.max_bytes = statement_.max_bytes;
   limits.run_to_end = prepared.writes;
-  absl::StatusOr<db::Rows> rows = CollectRows(connection, prepared, limits, &watch_);
+  return CollectRows(connection, prepared, limits, &watch_);
+}
+
+absl::StatusOr<db::Rows> UnaryWrite::CollectBriefly(Connection& connection, Prepared& prepared) {
+  auto rows = ReadBriefly(connection, prepared, statement_, file_.settings().loop_budget, watch_);
+  outgrew_loop_ = !rows.has_value();
+  if (!outgrew_loop_) return *std::move(rows);
+  file_.book().Learn(statement_.sql(), Known::kSlow);
+  return errors::Cancelled(errors::Executed::kNo);
+}
+
+absl::Status UnaryWrite::Collect(Connection& connection, Prepared& prepared) {
+  const bool briefly = on_loop_ && !prepared.writes;
+  absl::StatusOr<db::Rows> rows =
+      briefly ? CollectBriefly(connection, prepared) : CollectAll(connection, prepared);
   if (!rows.ok()) return errors::WithExecuted(rows.status(), errors::Executed::kRolledBack);
   rows_ = *std::move(rows);
   return CheckAffected(rows_, statement_.max_affected_rows);
@@ -136,11 +167,7 @@ absl::Status SpooledWrite::Collect(Connection& connection, Prepared& prepared) {
     if (!chunk->has_value()) break;
     TRY_STATUS(Keep(*std::move(*chunk)));
   }
-  db::Rows end;
-  end.count = maker.rows();
-  AddFacts(connection, prepared, end);
-  end.count = 0;
-  end.end = true;
+  db::Rows end = EndOf(connection, prepared, maker);
   TRY_STATUS(CheckAffected(end, statement_.max_affected_rows));
   return Keep(std::move(end));
 }

@@ -55,6 +55,16 @@ class Write : public Work {
   // In a transaction that goes on, what it did may have to be undone alone.
   virtual bool may_be_undone() const { return only_tries(); }
 
+  // Asked before it is run on a loop, where others wait: whether it will take but a moment, or find
+  // out in time that it does not, and then have done nothing.
+  virtual bool FitsLoop(Connection& /*connection*/) { return false; }
+
+  // After it was run there: whether it has to be run again elsewhere.
+  virtual bool LeaveLoop() { return false; }
+
+  // After it was run elsewhere: finds out what FitsLoop will be asked.
+  virtual void LearnForLoop(Connection& /*connection*/) {}
+
  protected:
   Write(const Context& ctx, DatabaseFile& file, const WorkQueue& queue)
       : ctx_(ctx), file_(file), queue_(queue) {}
@@ -126,8 +136,14 @@ class UnaryWrite final : public StatementWrite {
 
   void Refuse(const absl::Status& why) override { done_->Resolve(why); }
 
+  bool FitsLoop(Connection& connection) override;
+  bool LeaveLoop() override;
+  void LearnForLoop(Connection& connection) override;
+
  private:
   absl::Status Collect(Connection& connection, Prepared& prepared) override;
+  absl::StatusOr<db::Rows> CollectAll(Connection& connection, Prepared& prepared);
+  absl::StatusOr<db::Rows> CollectBriefly(Connection& connection, Prepared& prepared);
   db::BatchResults Answered() const override;
   absl::Status Repeat(db::BatchResults answered) override;
 
@@ -135,6 +151,8 @@ class UnaryWrite final : public StatementWrite {
 
   std::optional<Completion<Result>> done_;
   db::Rows rows_;
+  bool on_loop_ = false;
+  bool outgrew_loop_ = false;
 };
 
 // SpooledWrite: a statement whose rows are read piece by piece. They are kept, up to a limit, since

@@ -138,7 +138,7 @@ Task<absl::StatusOr<std::unique_ptr<db::Load>>> WriteTransaction::OpenLoad(const
 
 Task<absl::Status> WriteTransaction::Commit(const db::RequestKey* key) {
   absl::Status committed = co_await Async<absl::Status>(
-      [&](Completion<absl::Status> done) { write_->Commit(key, write_, std::move(done)); });
+      [&](Completion<absl::Status> done) { write_->Commit(key, std::move(done)); });
   co_return committed;
 }
 

@@ -131,7 +131,7 @@ constexpr std::array kSpecs = {
     Integer("sqlite.statement_cache", [](S& s) -> auto& { return s.sqlite.statement_cache; },
             1, 100'000, "Prepared statements kept by each SQLite connection"),
     Integer("sqlite.loop_budget", [](S& s) -> auto& { return s.sqlite.loop_budget; },
-            0, 10'000'000, "VM steps that a read may take on an event loop; 0: none runs there"),
+            0, 10'000'000, "VM steps that a read may take on an event loop; 0: no statement runs there"),
     Size("sqlite.journal_limit", [](S& s) -> auto& { return s.sqlite.journal_limit; },
          kMiB, 1024 * 1024 * kMiB,
          "Size of the journal from which on the reads that keep it from starting over are ended"),

@@ -56,7 +56,7 @@ struct Settings {
     absl::Duration busy_timeout = absl::Seconds(5);
     absl::Duration max_snapshot_age = absl::Seconds(60);
     int64_t statement_cache = 256;
-    int64_t loop_budget = 5000;  // VM steps; 0: no read runs on a loop
+    int64_t loop_budget = 5000;  // VM steps; 0: no statement runs on a loop
     int64_t journal_limit = 256 << 20;
     absl::Duration load_idle = absl::Seconds(5);
     absl::Duration load_limit = absl::Seconds(60);

@@ -23,6 +23,11 @@ gpr_timespec In(absl::Duration delay) {
                       gpr_time_from_nanos(absl::ToInt64Nanoseconds(delay), GPR_TIMESPAN));
 }
 
+bool HasSeveralProcessors() {
+  cpu_set_t mine;
+  return sched_getaffinity(0, sizeof mine, &mine) == 0 && CPU_COUNT(&mine) > 1;
+}
+
 }  // namespace
 
 Loop::Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue)
@@ -30,7 +35,7 @@ Loop::Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue)
       queue_(std::move(queue)),
       wake_tag_(*this),
       stop_job_(*this),
-      may_poll_(std::thread::hardware_concurrency() > 1) {}
+      may_poll_(HasSeveralProcessors()) {}
 
 Loop::~Loop() {
   Stop();
@@ -101,7 +106,8 @@ Tag* Loop::Await(int handled, bool& ok) {
     }
   }
   if (tag == nullptr) tag = Next(In(UntilNextTimer()), ok);
-  if (tag != nullptr) idle_poll_.Learn(clock().Steady() - begin, handled);
+  const absl::Duration gap = clock().Steady() - begin;
+  if (tag != nullptr || gap >= IdlePoll::kLongest) idle_poll_.Learn(gap, handled);
   return tag;
 }
 

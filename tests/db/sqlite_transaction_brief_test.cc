@@ -21,6 +21,7 @@ class SqliteTransactionBrief : public SqliteTransactionTest {
  protected:
   void SetUp() override {
     OpenWithTables();
+    ASSERT_THAT(Ask("ALTER TABLE item ADD COLUMN n INTEGER DEFAULT 0"), IsOk());
     transaction_ = BeginHolding("tx_one", 1);
     // From here on each is known.
     EXPECT_THAT(In(*transaction_, kUpdate, {Text("known"), Int(1)}), IsOk());
@@ -32,23 +33,19 @@ class SqliteTransactionBrief : public SqliteTransactionTest {
     EXPECT_TRUE(UntilFree());
   }
 
-  // Whether it is answered without another thread, once the writer waits for what comes next.
-  bool IsAnsweredAtOnce(absl::string_view sql, std::initializer_list<pb::Value> params = {}) {
-    EXPECT_TRUE(UntilWriterWaits());
-    return IsAnsweredNow(sql, params);
+  // How often, of a hundred times, it is answered without another thread.
+  int AnsweredAtOnce(absl::string_view sql, std::initializer_list<pb::Value> params) {
+    int at_once = 0;
+    for (int i = 0; i < 100; ++i) {
+      Pending& pending = StartIn(*transaction_, sql, params);
+      at_once += pending.done() ? 1 : 0;
+      EXPECT_THAT(pending.Wait(), IsOk()) << sql;
+    }
+    return at_once;
   }
 
-  // It answers before it waits.
-  bool UntilWriterWaits() {
-    return RunUntil(executor_, [&] { return IsAnsweredNow(kWord, {Int(1)}); });
-  }
-
-  bool IsAnsweredNow(absl::string_view sql, std::initializer_list<pb::Value> params) {
-    Pending& pending = StartIn(*transaction_, sql, params);
-    const bool now = pending.done();
-    EXPECT_THAT(pending.Wait(), IsOk()) << sql;
-    return now;
-  }
+  // The writer answers before it waits for what comes next, so the first may find it busy still.
+  static constexpr int kAlways = 90;
 
   std::string Word(int64_t id) {
     const auto response = In(*transaction_, kWord, {Int(id)});
@@ -61,18 +58,15 @@ class SqliteTransactionBrief : public SqliteTransactionTest {
 };
 
 TEST_F(SqliteTransactionBrief, WhatIsKnownToBeBriefIsAnsweredAtOnce) {
-  for (int i = 0; i < 100; ++i) EXPECT_TRUE(IsAnsweredAtOnce(kUpdate, {Text("now"), Int(1)}));
+  EXPECT_GE(AnsweredAtOnce(kUpdate, {Text("now"), Int(1)}), kAlways);
+  EXPECT_GE(AnsweredAtOnce(kWord, {Int(1)}), kAlways);
   ASSERT_THAT(Commit(*transaction_), IsOk());
   EXPECT_EQ(Outsider(path_).Number("SELECT count(*) FROM item WHERE word = 'now'"), 1);
 }
 
-TEST_F(SqliteTransactionBrief, SoIsASavepoint) {
-  ASSERT_TRUE(UntilWriterWaits());
-  Started<absl::Status> set(executor_, transaction_->Savepoint(ctx_, 1));
-  executor_.RunUntilIdle();
-  EXPECT_TRUE(set.done());
-  EXPECT_THAT(set.Wait(), IsOk());
-  ASSERT_TRUE(IsAnsweredAtOnce(kUpdate, {Text("undone"), Int(1)}));
+TEST_F(SqliteTransactionBrief, ASavepointComesBetween) {
+  ASSERT_THAT(Savepoint(*transaction_, 1), IsOk());
+  ASSERT_THAT(In(*transaction_, kUpdate, {Text("undone"), Int(1)}), IsOk());
   ASSERT_THAT(RollbackTo(*transaction_, 1), IsOk());
   EXPECT_EQ(Word(1), "known");
 }
@@ -87,10 +81,9 @@ TEST_F(SqliteTransactionBrief, AValueThatIsTooLargeForThatIsWrittenAllTheSame) {
 
 // A row that is too large is met only when the statement runs.
 TEST_F(SqliteTransactionBrief, ARowThatIsTooLargeForThatIsChangedAllTheSame) {
-  ASSERT_THAT(In(*transaction_, "ALTER TABLE item ADD COLUMN n INTEGER DEFAULT 0"), IsOk());
   constexpr char kCount[] = "UPDATE item SET n = n + 1 WHERE id = $1";
   ASSERT_THAT(In(*transaction_, kCount, {Int(1)}), IsOk());
-  ASSERT_TRUE(IsAnsweredAtOnce(kCount, {Int(1)}));
+  ASSERT_THAT(In(*transaction_, kCount, {Int(1)}), IsOk());
   ASSERT_THAT(In(*transaction_, "UPDATE item SET word = hex(zeroblob(1000000)) WHERE id = 1"),
               IsOk());
   for (int i = 0; i < 3; ++i) {
@@ -102,33 +95,7 @@ TEST_F(SqliteTransactionBrief, ARowThatIsTooLargeForThatIsChangedAllTheSame) {
   EXPECT_EQ(Outsider(path_).Number("SELECT n FROM item WHERE id = 1"), 5);
 }
 
-TEST_F(SqliteTransactionBrief, AReadThatTurnsOutLongIsReadToItsEnd) {
-  constexpr char kCountTo[] =
-      "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < $1) SELECT "
-      "count(*) "
-      "FROM c";
-  ASSERT_THAT(In(*transaction_, kCountTo, {Int(1)}), IsOk());
-  for (int i = 0; i < 2; ++i) {
-    const auto counted = In(*transaction_, kCountTo, {Int(1'000'000)});
-    ASSERT_THAT(counted, IsOk());
-    EXPECT_EQ(counted->rows(0).values(0).int64_value(), 1'000'000);
-  }
-  EXPECT_EQ(StateOf(*transaction_), State::kOpen);
-}
-
-TEST_F(SqliteTransactionBrief, AResultThatTurnsOutLargeIsGivenWhole) {
-  constexpr char kRepeat[] =
-      "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < $1) SELECT x, "
-      "hex(zeroblob(50)) FROM c";
-  ASSERT_THAT(In(*transaction_, kRepeat, {Int(1)}), IsOk());
-  const auto rows = In(*transaction_, kRepeat, {Int(900)});
-  ASSERT_THAT(rows, IsOk());
-  EXPECT_EQ(rows->rows_size(), 900);
-  EXPECT_FALSE(rows->truncated());
-}
-
 TEST_F(SqliteTransactionBrief, AnErrorThereIsAnErrorOfTheTransaction) {
-  ASSERT_TRUE(UntilWriterWaits());
   const absl::Status refused = StatusOf(In(*transaction_, kUpdate, {Text("refused"), Int(1)}));
   EXPECT_THAT(refused, Fails(StatusCode::kInvalidArgument, "SQL_ERROR"));
   EXPECT_THAT(refused, WasExecuted("rolled_back"));
@@ -142,7 +109,7 @@ TEST_F(SqliteTransactionBrief, AfterASavepointAnErrorThereLeavesItOpen) {
   EXPECT_FALSE(In(*transaction_, kUpdate, {Text("refused"), Int(1)}).ok());
   EXPECT_EQ(StateOf(*transaction_), State::kFailed);
   ASSERT_THAT(RollbackTo(*transaction_, 1), IsOk());
-  EXPECT_TRUE(IsAnsweredAtOnce(kUpdate, {Text("good"), Int(1)}));
+  EXPECT_THAT(In(*transaction_, kUpdate, {Text("good"), Int(1)}), IsOk());
   ASSERT_THAT(Commit(*transaction_), IsOk());
   EXPECT_EQ(Outsider(path_).Number("SELECT count(*) FROM item WHERE word = 'good'"), 1);
 }
@@ -151,7 +118,7 @@ TEST_F(SqliteTransactionBrief, AfterASavepointAnErrorThereLeavesItOpen) {
 TEST_F(SqliteTransactionBrief, OneThatRollsBackThereEndsIt) {
   constexpr char kOrRollback[] = "INSERT OR ROLLBACK INTO item (id, word) VALUES ($1, 'w')";
   ASSERT_THAT(In(*transaction_, kOrRollback, {Int(5)}), IsOk());
-  ASSERT_TRUE(IsAnsweredAtOnce(kOrRollback, {Int(6)}));
+  ASSERT_THAT(In(*transaction_, kOrRollback, {Int(6)}), IsOk());
   const absl::Status refused = StatusOf(In(*transaction_, kOrRollback, {Int(6)}));
   EXPECT_FALSE(refused.ok());
   EXPECT_THAT(refused, WasExecuted("rolled_back"));
@@ -178,7 +145,7 @@ TEST_F(SqliteTransactionBrief, ACursorThatIsOpenComesToItsEndFirst) {
 }
 
 TEST_F(SqliteTransactionBrief, ATriggerOfTheTransactionItselfIsSetOff) {
-  ASSERT_TRUE(IsAnsweredAtOnce(kUpdate, {Text("quiet"), Int(1)}));
+  ASSERT_THAT(In(*transaction_, kUpdate, {Text("quiet"), Int(1)}), IsOk());
   ASSERT_THAT(In(*transaction_,
                  "CREATE TRIGGER more AFTER UPDATE ON item BEGIN INSERT INTO plug SELECT x.id FROM "
                  "item x; END"),

@@ -38,7 +38,7 @@ absl::StatusOr<Prepared*> BatchRunner::Prepare(absl::string_view sql) {
   }
   prepared_ = nullptr;
   TRY(Prepared* const prepared, connection_.Prepare(sql));
-  file_.book().Learn(sql, prepared->writes ? Known::kWrites : Known::kReads);
+  file_.book().LearnWhether(prepared->writes, sql);
   sql_ = sql;
   prepared_ = prepared;
   return prepared;

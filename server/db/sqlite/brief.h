@@ -12,20 +12,25 @@
 
 namespace sluice::sqlite {
 
-// Whether a statement that was compiled to this runs each instruction at most once, so that it
-// touches a row of each table at most, and does all that can fail because a value is too large
-// before it changes anything. The opcodes are those of SQLite 3.39 and 3.40; a program with others,
-// or with more than a few hundred instructions, is not.
+// Whether a statement that was compiled to this touches a row of each table at most, and if one is
+// too large for the connection's longest value, finds that out before it changes anything. So:
+//
+//   no instruction is run twice;
+//   what may fail because a value is too large comes before the first change;
+//   a row is not removed, and not overwritten before something of it was read, since to free one
+//   that is large takes long;
+//   no foreign key is looked up, and nothing but single values is computed.
+//
+// The opcodes are those of SQLite 3.39 and 3.40. What is not known is not brief.
 bool IsBrief(const std::vector<Instruction>& program);
 
 // Finds out whether a statement of the connection's is brief, unless that is known. Costs as much
 // as to compile it.
 void Examine(Connection& connection, absl::string_view sql);
 
-// Whether the connection has the statement compiled and idle, and, if it writes, examined it for
-// the schema as it is now and found it brief. Of one that reads nothing else is asked: it can be
-// ended at any time.
-bool MayBeBrief(Connection& connection, absl::string_view sql);
+// Whether the connection has the statement compiled and idle, has examined it for the schema as it
+// is now, and found it brief.
+bool IsKnownBrief(Connection& connection, absl::string_view sql);
 
 }  // namespace sluice::sqlite
 

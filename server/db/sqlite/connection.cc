@@ -34,6 +34,12 @@ bool IsWritingVerb(absl::string_view verb) {
          std::end(kWritingVerbs);
 }
 
+// Of one that may change how others are compiled.
+bool IsSchemaVerb(absl::string_view verb) {
+  return verb == "CREATE" || verb == "DROP" || verb == "ALTER" || verb == "ANALYZE" ||
+         verb == "REINDEX";
+}
+
 // SQLITE_FULL is none: it is also what a table without free rowids says. Nor is an index that
 // disagrees with its table: that is the trouble of one statement, and mended by another.
 bool IsDeviceFault(int code) {
@@ -183,6 +189,7 @@ absl::Status Connection::CompileInto(Prepared& prepared, const db::StatementShap
   // authorizer nothing, and REINDEX without an index counts as reading.
   prepared.writes = !explains && (verdict.writes || IsWritingVerb(shape.verb) ||
                                   sqlite3_stmt_readonly(prepared.stmt) == 0);
+  prepared.changes_schema = prepared.writes && (verdict.ddl || IsSchemaVerb(shape.verb));
   prepared.verb = explains ? "EXPLAIN" : shape.verb;
   prepared.memory = static_cast<int64_t>(prepared.sql.size()) +
                     sqlite3_stmt_status(prepared.stmt, SQLITE_STMTSTATUS_MEMUSED, 0);
@@ -239,6 +246,7 @@ absl::StatusOr<Connection::Step> Connection::Advance(Prepared& prepared, Watch* 
 void Connection::Start(Prepared& prepared, const Watch* watch) {
   prepared.in_use = true;
   row_fault_ = RowFault::kNone;
+  if (prepared.changes_schema) ++schema_changes_;
   // Otherwise an INSERT that makes no row would show the rowid of an earlier one.
   if (prepared.writes) sqlite3_set_last_insert_rowid(db_, 0);
   authorizer_.Start();
@@ -414,8 +422,9 @@ absl::StatusOr<int64_t> Connection::PageSize() {
   return Number("PRAGMA page_size");
 }
 
-absl::StatusOr<int64_t> Connection::SchemaVersion() {
-  return Number("PRAGMA schema_version");
+absl::StatusOr<SchemaState> Connection::Schema() {
+  TRY(const int64_t version, Number("PRAGMA schema_version"));
+  return SchemaState{version, schema_changes_};
 }
 
 void Connection::SetLongestValue(int bytes) {

@@ -140,8 +140,8 @@ class Connection {
   absl::StatusOr<int64_t> DatabaseSize();
   absl::StatusOr<int64_t> PageSize();
 
-  // Another number, another schema; as the transaction sees it.
-  absl::StatusOr<int64_t> SchemaVersion();
+  // As the transaction sees it.
+  absl::StatusOr<SchemaState> Schema();
 
   // What is longer, a stored row or a value that is made, fails with VALUE_TOO_LARGE.
   void SetLongestValue(int bytes);
@@ -192,6 +192,7 @@ class Connection {
   RunningWatch running_;
   bool device_failed_ = false;
   int64_t journal_pages_ = 0;
+  int64_t schema_changes_ = 0;
   mutable RowFault row_fault_ = RowFault::kNone;                 // of a row that is left out
   absl::Duration checked_in_place_ = -absl::InfiniteDuration();  // when, on the steady clock
   StatementCache cache_;

@@ -13,10 +13,9 @@ inline constexpr int kMaxSqlBytes = 1 << 20;
 // A row of a result that is answered in one piece.
 inline constexpr int64_t kMaxRowBytes = 128 << 20;
 
-// On an event loop, where others wait. Values are bounded, since a function over one may take long
-// within one VM step; the size of a result, since it has to be written out.
+// The same on an event loop, where others wait: a function over a longer value may take long within
+// one VM step.
 inline constexpr int kMaxLoopValueBytes = 256 << 10;
-inline constexpr int64_t kMaxLoopResultBytes = 64 << 10;
 
 inline constexpr int kMaxExpressionDepth = 1000;
 inline constexpr int kMaxCompoundSelect = 50;

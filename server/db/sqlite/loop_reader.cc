@@ -11,7 +11,10 @@
 namespace sluice::sqlite {
 namespace {
 
+// A larger result leaves the loop: writing it out would keep others waiting.
+constexpr int64_t kMostBytes = 64 << 10;
 constexpr size_t kLongestToCompile = 4 << 10;
+constexpr absl::Duration kLongestRead = absl::Milliseconds(2);
 // Collected work is handed over at this many, even if the drain goes on.
 constexpr int kHandOver = 64;
 // A connection that could not be opened is not tried again at once.
@@ -58,14 +61,21 @@ std::optional<absl::StatusOr<db::Rows>> LoopReader::Read(const db::Statement& st
 
   BeginRead();
   Watch watch;
-  std::optional<absl::StatusOr<db::Rows>> rows =
-      ReadBriefly(*connection_, **prepared, statement, file_.settings().loop_budget, watch);
-  if (!rows.has_value()) {
+  watch.budget = file_.settings().loop_budget;
+  watch.deadline = Clock::System().Steady() + kLongestRead;
+  RowLimits limits;
+  limits.max_rows = statement.max_rows;
+  limits.max_bytes = std::min(statement.max_bytes, kMostBytes);
+  absl::StatusOr<db::Rows> rows = CollectRows(*connection_, **prepared, limits, &watch);
+  const bool cut_here = statement.max_bytes > kMostBytes &&
+                        (rows.ok() ? rows->truncated && rows->count < limits.max_rows
+                                   : absl::IsResourceExhausted(rows.status()));
+  if (watch.ended != Watch::Ended::kNo || cut_here) {
     file_.book().Learn(statement.sql(), Known::kSlow);
     return std::nullopt;
   }
   // A reader says what is wrong, if it meets the same.
-  if (!rows->ok()) return std::nullopt;
+  if (!rows.ok()) return std::nullopt;
   return rows;
 }
 

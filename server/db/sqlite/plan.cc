@@ -196,11 +196,13 @@ PlanStep StepOf(sqlite3_stmt* stmt) {
 
 Instruction InstructionOf(sqlite3_stmt* stmt) {
   const auto* const opcode = reinterpret_cast<const char*>(sqlite3_column_text(stmt, 1));
+  const auto* const p4 = reinterpret_cast<const char*>(sqlite3_column_text(stmt, 5));
   return {.address = sqlite3_column_int(stmt, 0),
           .opcode = opcode == nullptr ? "" : opcode,
           .p1 = sqlite3_column_int(stmt, 2),
           .p2 = sqlite3_column_int(stmt, 3),
-          .p3 = sqlite3_column_int(stmt, 4)};
+          .p3 = sqlite3_column_int(stmt, 4),
+          .p4 = p4 == nullptr ? "" : p4};
 }
 
 StepParts PartsOf(absl::string_view detail) {

@@ -36,6 +36,7 @@ struct Instruction {
   int p1 = 0;
   int p2 = 0;
   int p3 = 0;
+  std::string p4 = "";
 };
 
 // The current row of the statement.

@@ -41,13 +41,16 @@ bool OpensPage(absl::string_view opcode, int database) {
 
 absl::StatusOr<std::vector<Instruction>> ReadInstructions(Connection& connection,
                                                           Prepared& listing,
-                                                          Watch* watch) {
+                                                          Watch* watch,
+                                                          size_t most) {
   std::vector<Instruction> instructions;
-  while (true) {
+  while (instructions.size() < most) {
     TRY(const Connection::Step step, connection.Advance(listing, watch));
     if (step == Connection::Step::kDone) return instructions;
     instructions.push_back(InstructionOf(listing.stmt));
   }
+  connection.Reset(listing);
+  return instructions;
 }
 
 void PlanProgram::Add(Instruction instruction) {

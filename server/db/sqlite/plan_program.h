@@ -20,10 +20,11 @@ namespace sluice::sqlite {
 // The first page of each table, and of each index, with the table's name.
 using TablesByPage = absl::flat_hash_map<int64_t, std::string>;
 
-// All of a compiled EXPLAIN, whose parameters, if it has values for them, are bound.
+// A compiled EXPLAIN's, as many as `most`; its parameters, if it has values for them, are bound.
 absl::StatusOr<std::vector<Instruction>> ReadInstructions(Connection& connection,
                                                           Prepared& listing,
-                                                          Watch* watch);
+                                                          Watch* watch,
+                                                          size_t most = SIZE_MAX);
 
 // A value; what the opcodes mean is that of SQLite 3.39 and 3.40, and what is not known tells
 // nothing.

@@ -10,7 +10,6 @@
 #include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
-#include "server/db/sqlite/limits.h"
 #include "server/db/wire.h"
 
 namespace sluice::sqlite {
@@ -24,8 +23,6 @@ constexpr size_t kShortRow = 256;
 void AppendTag(int field, int wire_type, std::string& out) {
   AppendVarint(static_cast<uint64_t>(field) << 3 | static_cast<uint64_t>(wire_type), out);
 }
-
-constexpr absl::Duration kLongestOnLoop = absl::Milliseconds(2);
 
 // Bytes that a part has beside its data, at most.
 constexpr int64_t kPartOverhead = 64;
@@ -78,30 +75,6 @@ absl::StatusOr<db::Rows> CollectRows(Connection& connection,
     TRY(step, connection.Advance(prepared, watch));
   }
   AddFacts(connection, prepared, rows);
-  return rows;
-}
-
-std::optional<absl::StatusOr<db::Rows>> ReadBriefly(Connection& connection,
-                                                    Prepared& prepared,
-                                                    const db::Statement& statement,
-                                                    int64_t budget,
-                                                    Watch& watch) {
-  const absl::Cleanup restore = [&watch, deadline = watch.deadline] {
-    watch.budget = 0;
-    watch.deadline = deadline;
-  };
-  watch.budget = budget;
-  watch.deadline = std::min(watch.deadline, Clock::System().Steady() + kLongestOnLoop);
-  RowLimits limits;
-  limits.max_rows = statement.max_rows;
-  limits.max_bytes = std::min(statement.max_bytes, kMaxLoopResultBytes);
-  absl::StatusOr<db::Rows> rows = CollectRows(connection, prepared, limits, &watch);
-  const bool cut_here = statement.max_bytes > limits.max_bytes &&
-                        (rows.ok() ? rows->truncated && rows->count < limits.max_rows
-                                   : absl::IsResourceExhausted(rows.status()));
-  const bool too_long =
-      watch.ended == Watch::Ended::kBudget || watch.ended == Watch::Ended::kDeadline;
-  if (too_long || cut_here) return std::nullopt;
   return rows;
 }
 

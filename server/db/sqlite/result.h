@@ -34,14 +34,6 @@ absl::StatusOr<db::Rows> CollectRows(Connection& connection,
                                      const RowLimits& limits,
                                      Watch* watch);
 
-// The same for a statement that reads, as long as that may take on a loop: a budget of VM steps, a
-// moment, and kMaxLoopResultBytes. Nothing: it takes more.
-std::optional<absl::StatusOr<db::Rows>> ReadBriefly(Connection& connection,
-                                                    Prepared& prepared,
-                                                    const db::Statement& statement,
-                                                    int64_t budget,
-                                                    Watch& watch);
-
 // The closing facts of a statement that has run: its tag, and what it changed if it writes. `rows`
 // holds the count of its rows.
 void AddFacts(const Connection& connection, const Prepared& prepared, db::Rows& rows);

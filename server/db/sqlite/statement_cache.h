@@ -18,6 +18,15 @@ namespace sluice::sqlite {
 // What a statement's parameters are: its shape, read once when it was compiled.
 struct ParameterPlan;
 
+// SchemaState: two that are equal are of one schema. The version alone is not enough: a number
+// comes again when a transaction that changed the schema was rolled back.
+struct SchemaState {
+  int64_t version = -1;
+  int64_t changes = 0;  // that the connection has begun
+
+  friend bool operator==(const SchemaState&, const SchemaState&) = default;
+};
+
 // Prepared: a compiled statement and what is known of it. Belongs to its connection's cache. One
 // that is not in use is there only until the connection prepares something else.
 struct Prepared {
@@ -36,10 +45,10 @@ struct Prepared {
   bool in_use = false;   // between its first step and its reset; a cursor may hold it for long
   bool bound = false;    // has values, which it borrows
   int compilations = 0;  // as the engine counts them; another number, another result
-  // Of one that writes: whether it is brief (brief.h), and for which version of the schema that was
-  // found out; -1: it was not.
+  bool changes_schema = false;
+  // Whether it is brief (brief.h), and for which schema that was found out.
   bool brief = false;
-  int64_t examined_for = -1;
+  SchemaState examined_for;
   int64_t memory = 0;  // bytes that it takes, about
 
   Prepared();

@@ -71,10 +71,6 @@ class SavepointStep final : public Write {
 
   void Refuse(const absl::Status& why) override { done_->Resolve(why); }
 
-  bool FitsLoop(Connection& /*connection*/) override {
-    return action_ != SavepointAction::kRollBackTo;  // which may have much to undo
-  }
-
  private:
   absl::Status Apply(Connection& connection) override {
     return transaction_.ChangeSavepoint(connection, action_, number_);

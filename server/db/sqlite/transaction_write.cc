@@ -309,7 +309,7 @@ TransactionWrite::After TransactionWrite::RunCommand(Connection& connection,
   }
   if (!why.ok() && !command.status().ok()) command.Fail(std::move(why));
   if (connection.device_failed() || !connection.InTransaction()) return After::kOver;
-  if (borrowed && command.LeaveLoop()) return After::kOutgrown;
+  if (borrowed && command.OutgrewLoop()) return After::kOutgrown;
   // Who exceeded a bound undid what he did, or is undone now.
   const bool stands = command.status().ok() || LeavesTransaction(command.status()) ||
                       command.only_tries() ||

@@ -75,41 +75,24 @@ void UnaryWrite::Answer() {
 }
 
 bool UnaryWrite::FitsLoop(Connection& connection) {
-  on_loop_ = statement_.request == nullptr && !may_be_undone() &&
-             file_.book().Find(statement_.sql()) != Known::kSlow &&
-             MayBeBrief(connection, statement_.sql());
-  return on_loop_;
+  return file_.settings().loop_budget > 0 && statement_.request == nullptr && !may_be_undone() &&
+         IsKnownBrief(connection, statement_.sql());
 }
 
-bool UnaryWrite::LeaveLoop() {
-  on_loop_ = false;
-  return outgrew_loop_ || errors::ReasonOf(status()) == "VALUE_TOO_LARGE";
+bool UnaryWrite::OutgrewLoop() const {
+  return errors::ReasonOf(status()) == "VALUE_TOO_LARGE";
 }
 
 void UnaryWrite::LearnForLoop(Connection& connection) {
-  Examine(connection, statement_.sql());
+  if (file_.settings().loop_budget > 0) Examine(connection, statement_.sql());
 }
 
-absl::StatusOr<db::Rows> UnaryWrite::CollectAll(Connection& connection, Prepared& prepared) {
+absl::Status UnaryWrite::Collect(Connection& connection, Prepared& prepared) {
   RowLimits limits;
   limits.max_rows = statement_.max_rows;
   limits.max_bytes = statement_.max_bytes;
   limits.run_to_end = prepared.writes;
-  return CollectRows(connection, prepared, limits, &watch_);
-}
-
-absl::StatusOr<db::Rows> UnaryWrite::CollectBriefly(Connection& connection, Prepared& prepared) {
-  auto rows = ReadBriefly(connection, prepared, statement_, file_.settings().loop_budget, watch_);
-  outgrew_loop_ = !rows.has_value();
-  if (!outgrew_loop_) return *std::move(rows);
-  file_.book().Learn(statement_.sql(), Known::kSlow);
-  return errors::Cancelled(errors::Executed::kNo);
-}
-
-absl::Status UnaryWrite::Collect(Connection& connection, Prepared& prepared) {
-  const bool briefly = on_loop_ && !prepared.writes;
-  absl::StatusOr<db::Rows> rows =
-      briefly ? CollectBriefly(connection, prepared) : CollectAll(connection, prepared);
+  absl::StatusOr<db::Rows> rows = CollectRows(connection, prepared, limits, &watch_);
   if (!rows.ok()) return errors::WithExecuted(rows.status(), errors::Executed::kRolledBack);
   rows_ = *std::move(rows);
   return CheckAffected(rows_, statement_.max_affected_rows);

@@ -60,7 +60,7 @@ class Write : public Work {
   virtual bool FitsLoop(Connection& /*connection*/) { return false; }
 
   // After it was run there: whether it has to be run again elsewhere.
-  virtual bool LeaveLoop() { return false; }
+  virtual bool OutgrewLoop() const { return false; }
 
   // After it was run elsewhere: finds out what FitsLoop will be asked.
   virtual void LearnForLoop(Connection& /*connection*/) {}
@@ -137,13 +137,11 @@ class UnaryWrite final : public StatementWrite {
   void Refuse(const absl::Status& why) override { done_->Resolve(why); }
 
   bool FitsLoop(Connection& connection) override;
-  bool LeaveLoop() override;
+  bool OutgrewLoop() const override;
   void LearnForLoop(Connection& connection) override;
 
  private:
   absl::Status Collect(Connection& connection, Prepared& prepared) override;
-  absl::StatusOr<db::Rows> CollectAll(Connection& connection, Prepared& prepared);
-  absl::StatusOr<db::Rows> CollectBriefly(Connection& connection, Prepared& prepared);
   db::BatchResults Answered() const override;
   absl::Status Repeat(db::BatchResults answered) override;
 
@@ -151,8 +149,6 @@ class UnaryWrite final : public StatementWrite {
 
   std::optional<Completion<Result>> done_;
   db::Rows rows_;
-  bool on_loop_ = false;
-  bool outgrew_loop_ = false;
 };
 
 // SpooledWrite: a statement whose rows are read piece by piece. They are kept, up to a limit, since

@@ -20,9 +20,10 @@
 
 namespace sluice::sqlite {
 
-// Owned by the Database. Writing and checkpointing happen on this thread and its one connection
-// only: in this version of SQLite a commit on one connection during a checkpoint on another can
-// destroy the file.
+// Owned by the Database. Writing and checkpointing happen on the one connection of this thread,
+// which lends it for brief statements of a transaction (transaction_write.h), and on no other: in
+// this version of SQLite a commit on one connection during a checkpoint on another can destroy the
+// file.
 //
 // Group commit, after LevelDB's: what waits is taken together, each write runs inside a savepoint
 // of one transaction, and one COMMIT, one wait for the disk, serves all. Nobody is answered before

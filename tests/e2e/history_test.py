@@ -22,7 +22,7 @@ import rpc
 from history_attempt import ACCOUNTS, ACKNOWLEDGED, COMMITTED, NEVER_SENT, ROLLED_BACK, UNKNOWN
 from history_check import History
 
-SECONDS = 600 if harness.NIGHTLY else 45 if not harness.SANITIZED else 20
+SECONDS = 600 if harness.NIGHTLY else 60 if not harness.SANITIZED else 20
 PROCESSES, THREADS = 2, 3  # that make transfers
 READS = 3  # threads of the process that reads, and one of them ends transactions
 LEASE = 0.2 * harness.PATIENCE  # of a transaction that has the writer; of others, twice that

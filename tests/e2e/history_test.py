@@ -102,7 +102,7 @@ class HistoryTest(rpc.TestCase):
     def live_through_ends(self, server, processes):
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            time.sleep(min(random.uniform(*LIVES), max(end - time.monotonic(), 0)))
+            time.sleep(min(random.uniform(*LIVES), max(end - time.monotonic(), 0)))  # any moment of its life
             self.assertEqual([process.process.poll() for process in processes], [None] * len(processes))
             self.assertIsNone(server.process.poll(), server.errors()[-3000:])
             server = self.end(server, kill=random.random() > STOPPED_WELL)

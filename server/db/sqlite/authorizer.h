@@ -20,7 +20,7 @@ struct Verdict {
   absl::string_view use = "";  // what to call instead
 };
 
-// Owned by its connection, used on its thread.
+// Owned by its connection, used by one thread at a time.
 class Authorizer {
  public:
   // From now on `db` asks this authorizer, which must not move or go before it.

@@ -20,7 +20,7 @@ struct sqlite3_value;
 
 namespace sluice::sqlite {
 
-// Owned by its connection, used on its thread.
+// Owned by its connection, used by one thread at a time.
 class Functions {
  public:
   Functions() = default;

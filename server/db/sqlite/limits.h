@@ -13,8 +13,8 @@ inline constexpr int kMaxSqlBytes = 1 << 20;
 // A row of a result that is answered in one piece.
 inline constexpr int64_t kMaxRowBytes = 128 << 20;
 
-// The same on an event loop, where others wait: a function over a longer value may take long within
-// one VM step.
+// A text, a blob, or a stored row on an event loop, where others wait: what is done with a longer
+// one may take long within one VM step.
 inline constexpr int kMaxLoopValueBytes = 256 << 10;
 
 inline constexpr int kMaxExpressionDepth = 1000;

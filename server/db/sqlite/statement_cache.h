@@ -58,8 +58,8 @@ struct Prepared {
   Prepared& operator=(const Prepared&) = delete;
 };
 
-// Owned by its connection, used on its thread. Bounded by number and by memory; what is in use
-// counts, and stays.
+// Owned by its connection, used by one thread at a time. Bounded by number and by memory; what is
+// in use counts, and stays.
 class StatementCache {
  public:
   explicit StatementCache(size_t limit) : limit_(limit) {}

@@ -16,6 +16,7 @@
 
 #include "server/async/join.h"
 #include "server/async/manual_executor.h"
+#include "server/base/address.h"
 #include "server/base/errors.h"
 #include "server/base/ids.h"
 #include "server/base/log.h"
@@ -46,6 +47,11 @@ db::DriverSettings DriverSettingsOf(const Settings& settings) {
   out.sqlite.writer_idle = settings.sqlite.writer_idle;
   out.sqlite.writer_limit = settings.sqlite.writer_limit;
   out.sqlite.scratch = ScratchFolder(settings);
+  out.postgres.pool_min = static_cast<int>(settings.pool.min);
+  out.postgres.pool_max = static_cast<int>(settings.pool.max);
+  out.postgres.pool_overflow = static_cast<int>(settings.pool.overflow);
+  out.postgres.acquire_timeout = settings.pool.acquire_timeout;
+  out.postgres.recycle = settings.pool.recycle;
   out.log_sql = settings.log.sql;
   return out;
 }
@@ -61,8 +67,8 @@ core::TransactionLimits TransactionLimitsOf(const Settings& settings) {
 
 using OpenedDatabase = absl::StatusOr<std::shared_ptr<db::Database>>;
 
-Task<OpenedDatabase> NoDriver() {
-  co_return errors::EngineNotBuilt("such");
+Task<OpenedDatabase> NoDriver(db::EngineKind engine) {
+  co_return errors::EngineNotBuilt(engine == db::EngineKind::kSqlite ? "sqlite" : "postgresql");
 }
 
 // Through the driver for the target's engine.
@@ -72,7 +78,21 @@ Task<OpenedDatabase> OpenTarget(const Context& ctx,
   for (const db::Driver& driver : db::Drivers()) {
     if (driver.engine == target.engine) return driver.open(ctx, std::move(target), settings);
   }
-  return NoDriver();
+  return NoDriver(target.engine);
+}
+
+// The operator's own: it may lead anywhere.
+db::Target DefaultTarget(const DatabaseUrl& url) {
+  if (url.scheme != "sqlite") {
+    db::Target target = core::PostgresTarget(url);
+    target.trusted = true;
+    return target;
+  }
+  db::Target target;
+  target.path = url.in_memory ? ":memory:" : url.path;
+  target.options = {{"foreign_keys", url.foreign_keys ? "on" : "off"},
+                    {"readonly", url.read_only ? "on" : "off"}};
+  return target;
 }
 
 // A few statements now and then: one reader will do.
@@ -243,16 +263,23 @@ Task<absl::Status> App::OpenDefaultDatabase() {
         absl::StrCat("there is no driver for ", url.scheme, " databases in this server"));
   }
   core::Connections::Entry entry;
-  entry.where.engine = driver->engine;
-  entry.where.path = url.in_memory ? ":memory:" : url.path;
-  entry.where.options = {{"foreign_keys", url.foreign_keys ? "on" : "off"},
-                         {"readonly", url.read_only ? "on" : "off"}};
-  entry.target = entry.where.path;
+  entry.where = DefaultTarget(url);
+  entry.target = core::ShowTarget(entry.where);
   entry.engine = driver->engine;
   entry.read_only = url.read_only;
   const Context ctx;
   const db::DriverSettings settings = DriverSettingsOf(settings_);
-  CO_TRY(entry.database, co_await driver->open(ctx, entry.where, settings));
+  absl::StatusOr<std::shared_ptr<db::Database>> opened =
+      co_await driver->open(ctx, entry.where, settings);
+  if (opened.ok()) {
+    entry.database = *std::move(opened);
+  } else if (errors::IsTransient(opened.status())) {
+    // A server elsewhere may come up later than we: whoever asks for it then opens it.
+    log::Warning("main", "the default database is not there yet",
+                 {{"target", entry.target}, {"reason", errors::ReasonOf(opened.status())}});
+  } else {
+    co_return opened.status();
+  }
   entry.key = ids::HashOf({core::kDefaultConnection.data(), core::kDefaultConnection.size()});
   entry.handle = ids::Handle(entry.key);
   entry.name = std::string(core::kDefaultConnection);
@@ -271,6 +298,9 @@ Task<absl::Status> App::OpenRegistry() {
 
   core::RegistrarOptions options;
   CO_TRY(options.sqlite_root, SqliteRoot(settings_));
+  options.egress.loopback = settings_.egress.loopback;
+  options.egress.private_networks = settings_.egress.private_networks;
+  CO_TRY(options.egress.ports, ParsePorts(settings_.egress.ports));
   options.max_connections = settings_.limits.connections;
   options.opened = [this](absl::string_view name) {
     server_->health().Set(absl::StrCat("connections/", name), true);

@@ -4,15 +4,18 @@
 // configuration.
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 
@@ -47,6 +50,16 @@ int AwaitSignal(const sigset_t& signals) {
   while (sigwait(&signals, &signal) != 0) {
   }
   return signal;
+}
+
+// libpq takes from PG* what a target does not say: the password of whoever started the server, for
+// example. Before the first thread starts.
+void ForgetLibpqEnvironment() {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : sluice::ProcessEnvironment()) {
+    if (absl::StartsWith(name, "PG")) names.push_back(name);
+  }
+  for (const std::string& name : names) unsetenv(name.c_str());  // NOLINT(concurrency-mt-unsafe)
 }
 
 void AnnounceReady(const std::string& address) {
@@ -101,6 +114,7 @@ int main(int argc, char** argv) {
   // every call a microsecond, and would abort the server on a suspicion.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   const sigset_t signals = BlockSignals();
+  ForgetLibpqEnvironment();
   sluice::App::GiveStacks();
   sluice::ConfigSources sources;
   bool print_config = false;

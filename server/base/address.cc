@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 
 #include "server/base/status.h"
@@ -74,6 +75,19 @@ absl::StatusOr<Address> ParseListenAddress(absl::string_view text) {
         "[::1] or unix:PATH");
   }
   return address;
+}
+
+absl::StatusOr<std::vector<int>> ParsePorts(absl::string_view text) {
+  std::vector<int> ports;
+  if (text.empty()) return ports;
+  for (const absl::string_view part : absl::StrSplit(text, ',')) {
+    int port = 0;
+    if (!absl::SimpleAtoi(part, &port) || port < 1 || port > 65535) {
+      return absl::InvalidArgumentError("must be numbers from 1 to 65535, such as 5432,6432");
+    }
+    ports.push_back(port);
+  }
+  return ports;
 }
 
 }  // namespace sluice

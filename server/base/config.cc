@@ -221,6 +221,9 @@ absl::Status Check(Config& config) {
   if (const auto database = DefaultDatabase(settings); !database.ok()) {
     return wrong("database.url", database.status().message());
   }
+  if (const auto ports = ParsePorts(settings.egress.ports); !ports.ok()) {
+    return wrong("egress.ports", ports.status().message());
+  }
   if (settings.pool.min > settings.pool.max) {
     return wrong("pool.min",
                  absl::StrCat("is ", settings.pool.min, ", more than pool.max, which is ",

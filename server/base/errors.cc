@@ -6,47 +6,29 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 
+#include "server/base/error_payload.h"
+
 namespace sluice::errors {
 namespace {
 
-// Payload keys: a prefix says which detail a payload belongs to.
-constexpr absl::string_view kReasonKey = "sluice/reason";
-constexpr absl::string_view kRetryKey = "sluice/retry";
-constexpr absl::string_view kMetadataPrefix = "sluice/meta/";
-constexpr absl::string_view kFieldPrefix = "sluice/field/";
-constexpr absl::string_view kSqlPrefix = "sluice/sql/";
-
-absl::string_view ExecutedName(Executed executed) {
-  switch (executed) {
-    case Executed::kNo:
-      return "no";
-    case Executed::kRolledBack:
-      return "rolled_back";
-    case Executed::kUnknown:
-      return "unknown";
-  }
-  return "unknown";
-}
-
-void Put(absl::Status& status,
-         absl::string_view prefix,
-         absl::string_view key,
-         absl::string_view value) {
-  if (!value.empty()) status.SetPayload(absl::StrCat(prefix, key), absl::Cord(value));
-}
-
-absl::Status Make(absl::StatusCode code,
-                  absl::string_view reason,
-                  absl::string_view message,
-                  Executed executed) {
-  absl::Status status(code, message);
-  Put(status, kReasonKey, "", reason);
-  Put(status, kMetadataPrefix, "executed", ExecutedName(executed));
-  return status;
-}
-
 std::string Sentence(absl::string_view what, absl::string_view use) {
   return use.empty() ? absl::StrCat(what, ".") : absl::StrCat(what, "; use ", use, " instead.");
+}
+
+absl::Status WrongParameter(absl::StatusCode code,
+                            absl::string_view field,
+                            absl::string_view description,
+                            int position,
+                            absl::string_view hint) {
+  absl::Status status =
+      Make(code, "PARAMETER_INVALID", absl::StrCat(field, ": ", description), Executed::kNo);
+  Put(status, kFieldPrefix, field, description);
+  Put(status, kSqlPrefix, "hint", hint);
+  if (position > 0) {
+    Put(status, kMetadataPrefix, "position", absl::StrCat(position));
+    Put(status, kSqlPrefix, "position", absl::StrCat(position));
+  }
+  return status;
 }
 
 std::string Payload(const absl::Status& status, absl::string_view key) {
@@ -58,20 +40,19 @@ std::string Payload(const absl::Status& status, absl::string_view key) {
 
 absl::Status Sql(const SqlFailure& failure) {
   absl::Status status = Make(failure.code, failure.reason, failure.message, failure.executed);
-  Put(status, kMetadataPrefix, "sqlstate", failure.sqlstate);
-  Put(status, kMetadataPrefix, "engine", failure.engine);
-  Put(status, kMetadataPrefix, "table", failure.table);
-  Put(status, kMetadataPrefix, "column", failure.column);
-  Put(status, kMetadataPrefix, "constraint", failure.constraint);
-  Put(status, kSqlPrefix, "sqlstate", failure.sqlstate);
-  Put(status, kSqlPrefix, "severity", "ERROR");
+  const std::pair<absl::string_view, const std::string&> facts[] = {
+      {"sqlstate", failure.sqlstate},    {"engine", failure.engine},
+      {"schema", failure.schema},        {"table", failure.table},
+      {"column", failure.column},        {"data_type", failure.data_type},
+      {"constraint", failure.constraint}};
+  for (const auto& [key, value] : facts) {
+    Put(status, kMetadataPrefix, key, value);
+    Put(status, kSqlPrefix, key, value);
+  }
+  Put(status, kSqlPrefix, "severity", failure.severity);
   Put(status, kSqlPrefix, "message", failure.message);
   Put(status, kSqlPrefix, "hint", failure.hint);
-  Put(status, kSqlPrefix, "engine", failure.engine);
   Put(status, kSqlPrefix, "engine_code", failure.engine_code);
-  Put(status, kSqlPrefix, "table", failure.table);
-  Put(status, kSqlPrefix, "column", failure.column);
-  Put(status, kSqlPrefix, "constraint", failure.constraint);
   if (failure.position > 0) {
     Put(status, kMetadataPrefix, "position", absl::StrCat(failure.position));
     Put(status, kSqlPrefix, "position", absl::StrCat(failure.position));
@@ -87,15 +68,14 @@ absl::Status ParameterInvalidAt(absl::string_view field,
                                 absl::string_view description,
                                 int position,
                                 absl::string_view hint) {
-  absl::Status status = Make(absl::StatusCode::kInvalidArgument, "PARAMETER_INVALID",
-                             absl::StrCat(field, ": ", description), Executed::kNo);
-  Put(status, kFieldPrefix, field, description);
-  Put(status, kSqlPrefix, "hint", hint);
-  if (position > 0) {
-    Put(status, kMetadataPrefix, "position", absl::StrCat(position));
-    Put(status, kSqlPrefix, "position", absl::StrCat(position));
-  }
-  return status;
+  return WrongParameter(absl::StatusCode::kInvalidArgument, field, description, position, hint);
+}
+
+absl::Status ParameterOutOfRange(absl::string_view field,
+                                 absl::string_view description,
+                                 int position,
+                                 absl::string_view hint) {
+  return WrongParameter(absl::StatusCode::kOutOfRange, field, description, position, hint);
 }
 
 absl::Status FieldNotImplemented(absl::string_view field) {
@@ -440,6 +420,13 @@ absl::Status WithMetadata(absl::Status status, absl::string_view key, absl::stri
 
 absl::Status WithRetryDelay(absl::Status status, absl::Duration delay) {
   Put(status, kRetryKey, "", absl::StrCat(absl::ToInt64Microseconds(delay)));
+  return status;
+}
+
+absl::Status WithField(absl::Status status,
+                       absl::string_view field,
+                       absl::string_view description) {
+  if (!field.empty()) Put(status, kFieldPrefix, field, description);
   return status;
 }
 

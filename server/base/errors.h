@@ -43,8 +43,11 @@ struct SqlFailure {
   std::string hint;
   std::string engine;       // "sqlite", "postgresql"
   std::string engine_code;  // the engine's own code
+  std::string severity = "ERROR";
+  std::string schema;
   std::string table;
   std::string column;
+  std::string data_type;
   std::string constraint;
   int position = 0;  // characters from 1; 0 = not known
 };
@@ -58,6 +61,11 @@ absl::Status ParameterInvalidAt(absl::string_view field,
                                 absl::string_view description,
                                 int position,
                                 absl::string_view hint = "");
+// The same for a number that its type cannot hold, as OUT_OF_RANGE.
+absl::Status ParameterOutOfRange(absl::string_view field,
+                                 absl::string_view description,
+                                 int position,
+                                 absl::string_view hint = "");
 absl::Status FieldNotImplemented(absl::string_view field);
 // The bytes of a request are no such message.
 absl::Status Unparsable();
@@ -97,6 +105,26 @@ absl::Status ConnectionLimit(int64_t limit);
 // `default` cannot be closed.
 absl::Status ConnectionPermanent();
 
+// Servers behind connections.
+// The connection broke, or the server ended the session. In a transaction nothing of it remains,
+// unless that is not known.
+absl::Status BackendLost(Executed executed, bool in_transaction);
+// No connection could be made, so nothing was sent.
+absl::Status BackendUnreachable(absl::Duration retry_in);
+// The server is there, but starts up, recovers or goes down.
+absl::Status BackendStarting(absl::Duration retry_in);
+// The server takes no more connections.
+absl::Status BackendFull(absl::Duration retry_in);
+// The server refused the target's user, password or database: not the caller's own credentials.
+absl::Status BackendAuthFailed();
+// A password would cross a network without TLS.
+absl::Status BackendInsecureAuth();
+// The operator's rules do not let the server connect there; `why` is a sentence without a full
+// stop.
+absl::Status EgressDenied(absl::string_view why);
+// Somebody else ended the statement.
+absl::Status SqlCancelledByAdmin(Executed executed);
+
 // `nearest`: the name that is most like it; empty if none is.
 absl::Status TableNotFound(absl::string_view table, absl::string_view nearest);
 
@@ -105,6 +133,9 @@ absl::Status HealthUnknown();
 
 // Capacity.
 absl::Status PoolExhausted(absl::string_view queue, int64_t limit);
+// No connection came free within the time that a call may wait: `waiting` calls do so, `limit`
+// connections there may be.
+absl::Status AcquireTimeout(int64_t waiting, int64_t limit, absl::Duration waited);
 absl::Status PoolClosed();
 absl::Status ServerOverloaded(int64_t limit);
 absl::Status ServerDraining(Executed executed);
@@ -132,6 +163,12 @@ absl::Status SavepointNotFound(absl::string_view name);
 
 // The device failed during COMMIT: `cause` tells of it, and may have been applied.
 absl::Status CommitOutcomeUnknown(const absl::Status& cause);
+// The connection was lost before the server had answered COMMIT.
+absl::Status CommitOutcomeLost();
+// This engine's own tools make its copies.
+absl::Status BackupNotOffered();
+// The database has no table for the answers of requests with a `request_id`.
+absl::Status RequestLogMissing();
 // The device failed during COMMIT, and nothing of the transaction is left.
 absl::Status DeviceFault(const absl::Status& cause);
 
@@ -147,6 +184,8 @@ absl::Status Internal(absl::string_view what);
 // Reading and amending a status. Keys of metadata are lower_snake_case.
 absl::Status WithMetadata(absl::Status status, absl::string_view key, absl::string_view value);
 absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
+// `field`: what of the request is to blame, as BadRequest names it.
+absl::Status WithField(absl::Status status, absl::string_view field, absl::string_view description);
 absl::Status WithExecuted(absl::Status status, Executed executed);
 // For another caller, whom the same fault hit: what it is, without what the first one had asked.
 absl::Status WithoutDetails(const absl::Status& status);

@@ -165,6 +165,12 @@ constexpr std::array kSpecs = {
              1, kHour, "PostgreSQL: how long a call waits for a connection"),
     Duration("pool.recycle", [](S& s) -> auto& { return s.pool.recycle; }, 0, 30 * kDay,
              "PostgreSQL: age at which a connection is replaced; 0s: never"),
+    Boolean("egress.loopback", [](S& s) -> auto& { return s.egress.loopback; },
+            "Whether databases that callers register may be on this machine; 'default' always may"),
+    Boolean("egress.private", [](S& s) -> auto& { return s.egress.private_networks; },
+            "Whether databases that callers register may be in private networks"),
+    Text("egress.ports", [](S& s) -> auto& { return s.egress.ports; },
+         "Ports that databases which callers register may listen on; empty: any"),
 };
 // clang-format on
 

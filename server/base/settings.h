@@ -79,6 +79,13 @@ struct Settings {
     absl::Duration recycle = absl::Seconds(3600);  // zero: never
   } pool;
 
+  // Where the server connects because a caller said so.
+  struct Egress {
+    bool loopback = true;
+    bool private_networks = true;
+    std::string ports = "5432,6432";  // empty: any
+  } egress;
+
   // Reflection is on by `auto` where only this machine can reach the server, which today is always.
   bool reflection_on() const { return reflection != "off"; }
 };

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -24,7 +25,6 @@ using errors::ConnectionInvalidTarget;
 
 constexpr absl::string_view kForms =
     "write sqlite:///file, sqlite:////absolute/file or postgresql://user:password@host/database";
-constexpr int kPostgresPort = 5432;
 
 struct Scheme {
   absl::string_view spelling;
@@ -146,7 +146,15 @@ absl::StatusOr<DatabaseUrl> ParseSqlite(absl::string_view rest, absl::string_vie
   return url;
 }
 
-absl::Status ParseHost(absl::string_view text, DatabaseUrl& url) {
+absl::StatusOr<int> ParsePort(absl::string_view text) {
+  int port = 0;
+  if (absl::SimpleAtoi(text, &port) && port >= 1 && port <= 65535) return port;
+  return ConnectionInvalidTarget(
+      "the database URL's port is no number from 1 to 65535; characters such as : / @ in a "
+      "password must be percent-encoded");
+}
+
+absl::StatusOr<DatabaseHost> ParseHost(absl::string_view text) {
   absl::string_view port;
   if (absl::ConsumePrefix(&text, "[")) {
     const size_t end = text.find(']');
@@ -159,15 +167,58 @@ absl::Status ParseHost(absl::string_view text, DatabaseUrl& url) {
     port = text.substr(colon);
     text = text.substr(0, colon);
   }
-  TRY(url.host, DecodePart("host", text));
-  if (url.host.empty()) return ConnectionInvalidTarget("the database URL names no host");
-  url.port = kPostgresPort;
-  if (port.empty() || port == ":") return absl::OkStatus();
-  if (!absl::ConsumePrefix(&port, ":") || !absl::SimpleAtoi(port, &url.port) || url.port < 1 ||
-      url.port > 65535) {
+  DatabaseHost host;
+  TRY(host.name, DecodePart("host", text));
+  if (host.name.empty()) return ConnectionInvalidTarget("the database URL names no host");
+  if (port.empty() || port == ":") return host;
+  // What follows a bracket is a port, or nothing.
+  TRY(host.port, ParsePort(absl::ConsumePrefix(&port, ":") ? port : ""));
+  return host;
+}
+
+// Removes an option; empty if there is none.
+std::string Take(std::map<std::string, std::string>& options, const std::string& name) {
+  const auto found = options.find(name);
+  if (found == options.end()) return "";
+  std::string value = std::move(found->second);
+  options.erase(found);
+  return value;
+}
+
+absl::Status TakePart(DatabaseUrl& url, const std::string& name, std::string& part) {
+  std::string value = Take(url.options, name);
+  if (value.empty()) return absl::OkStatus();
+  if (!part.empty()) {
     return ConnectionInvalidTarget(
-        "the database URL's port is no number from 1 to 65535; characters such as : / @ in a "
-        "password must be percent-encoded");
+        absl::StrCat("the database URL gives its ", name, " before the ? and after it"));
+  }
+  part = std::move(value);
+  return absl::OkStatus();
+}
+
+// ?host=a,b&port=1,2, as libpq has them: one port for all, or one for each.
+absl::Status TakeHosts(DatabaseUrl& url) {
+  const std::string hosts = Take(url.options, "host");
+  const std::string ports = Take(url.options, "port");
+  if (hosts.empty() && ports.empty()) return absl::OkStatus();
+  if (hosts.empty() || !url.hosts.empty()) {
+    return ConnectionInvalidTarget(
+        "the database URL's options host and port go together, with no host before the ?");
+  }
+  const std::vector<std::string> names = absl::StrSplit(hosts, ',');
+  const std::vector<std::string> numbers = absl::StrSplit(ports, ',');
+  if (numbers.size() != 1 && numbers.size() != names.size()) {
+    return ConnectionInvalidTarget("the database URL has neither one port nor one for each host");
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    DatabaseHost host;
+    host.name = names[i];
+    if (host.name.empty()) return ConnectionInvalidTarget("the database URL names no host");
+    const std::string& port = numbers.size() == 1 ? numbers[0] : numbers[i];
+    if (!port.empty()) {
+      TRY(host.port, ParsePort(port));
+    }
+    url.hosts.push_back(std::move(host));
   }
   return absl::OkStatus();
 }
@@ -191,7 +242,17 @@ absl::StatusOr<DatabaseUrl> ParsePostgres(absl::string_view rest, absl::string_v
     TRY(url.password, DecodePart("password", login.second));
     authority.remove_prefix(at + 1);
   }
-  TRY_STATUS(ParseHost(authority, url));
+  if (!authority.empty()) {
+    for (const absl::string_view part : absl::StrSplit(authority, ',')) {
+      TRY(DatabaseHost host, ParseHost(part));
+      url.hosts.push_back(std::move(host));
+    }
+  }
+  TRY_STATUS(TakeHosts(url));
+  TRY_STATUS(TakePart(url, "user", url.user));
+  TRY_STATUS(TakePart(url, "password", url.password));
+  TRY_STATUS(TakePart(url, "dbname", url.database));
+  if (url.hosts.empty()) return ConnectionInvalidTarget("the database URL names no host");
   return url;
 }
 
@@ -206,6 +267,16 @@ std::string RedactedQuery(const std::map<std::string, std::string>& options) {
 }
 
 }  // namespace
+
+std::string JoinHosts(const std::vector<DatabaseHost>& hosts) {
+  std::string out;
+  for (const DatabaseHost& host : hosts) {
+    const bool ipv6 = absl::StrContains(host.name, ':');
+    absl::StrAppend(&out, out.empty() ? "" : ",", ipv6 ? "[" : "",
+                    PercentEncode(host.name, ipv6 ? ":" : ""), ipv6 ? "]" : "", ":", host.port);
+  }
+  return out;
+}
 
 std::string PercentEncode(absl::string_view text, absl::string_view keep) {
   constexpr absl::string_view kHex = "0123456789ABCDEF";
@@ -232,10 +303,8 @@ std::string DatabaseUrl::Redacted() const {
     return in_memory ? absl::StrCat("sqlite::memory:", query)
                      : absl::StrCat("sqlite:///", PercentEncode(path, "/"), query);
   }
-  const bool ipv6 = absl::StrContains(host, ':');
   return absl::StrCat(scheme, "://", PercentEncode(user), password.empty() ? "" : ":***",
-                      user.empty() && password.empty() ? "" : "@", ipv6 ? "[" : "",
-                      PercentEncode(host, ipv6 ? ":" : ""), ipv6 ? "]" : "", ":", port, "/",
+                      user.empty() && password.empty() ? "" : "@", JoinHosts(hosts), "/",
                       PercentEncode(database), RedactedQuery(options));
 }
 

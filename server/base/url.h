@@ -5,11 +5,20 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace sluice {
+
+// DatabaseHost: where a server listens.
+struct DatabaseHost {
+  std::string name;  // or an address, without brackets; or the folder of a Unix socket
+  int port = 5432;
+
+  bool operator==(const DatabaseHost&) const = default;
+};
 
 // DatabaseUrl: where a database is and how to log in. Holds the password, so it never goes into a
 // log, an answer or a message; Redacted() does.
@@ -23,8 +32,7 @@ struct DatabaseUrl {
   bool read_only = false;    // ?readonly=on|off
 
   // postgresql
-  std::string host;  // without the brackets of an IPv6 address
-  int port = 0;
+  std::vector<DatabaseHost> hosts;  // tried in this order; one at least
   std::string database;
   std::string user;
   std::string password;
@@ -39,11 +47,16 @@ struct DatabaseUrl {
 // Understands
 //   sqlite:///relative  sqlite:////absolute  sqlite://  sqlite::memory:  sqlite:///:memory:
 //   postgresql://user:password@host:port/database?option=value  postgres://…
+//   postgresql://host:port,[::1]:port/database  postgresql://%2Frun%2Fpostgresql/database
 // and `+aiosqlite`, `+pysqlite`, `+asyncpg`, `+psycopg`, `+psycopg2` after the scheme, which are
-// ignored. Paths, names and values may be percent-encoded. Port 5432 unless given.
-// A failure is CONNECTION_INVALID_TARGET and repeats nothing of the URL but the name of its scheme
-// or of an option.
+// ignored. Paths, names and values may be percent-encoded. Port 5432 unless given. The options
+// host, port, user, password and dbname stand for what the URL has elsewhere, and are no options
+// then. A failure is CONNECTION_INVALID_TARGET and repeats nothing of the URL but the name of its
+// scheme or of an option.
 absl::StatusOr<DatabaseUrl> ParseDatabaseUrl(absl::string_view url);
+
+// As a URL has them: `h1:5432,[::1]:5433`.
+std::string JoinHosts(const std::vector<DatabaseHost>& hosts);
 
 // `text` with everything percent-encoded that is not a letter, a digit or one of -._~ and `keep`.
 std::string PercentEncode(absl::string_view text, absl::string_view keep = "");

@@ -18,11 +18,6 @@ constexpr absl::Duration kEndOfTransactions = absl::Seconds(1);
 
 constexpr absl::string_view kMemory = ":memory:";
 
-// A private database is gone with the server, and so is the connection to it.
-bool IsKept(const db::Target& where) {
-  return where.path != kMemory;
-}
-
 // `path` beneath the root, written one way; the driver judges it.
 std::string Beneath(const std::string& root, const std::string& path) {
   std::string whole = path.front() == '/' ? "" : root;
@@ -34,9 +29,33 @@ std::string Beneath(const std::string& root, const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<db::Target> Registrar::TargetOf(const Request& request) const {
-  if (request.url.scheme != "sqlite") return errors::EngineNotBuilt(request.url.scheme);
+db::Target PostgresTarget(const DatabaseUrl& url) {
   db::Target target;
+  target.engine = db::EngineKind::kPostgresql;
+  target.options = url.options;
+  target.hosts = url.hosts;
+  target.database = url.database;
+  target.user = url.user;
+  target.password = url.password;
+  return target;
+}
+
+std::string ShowTarget(const db::Target& target) {
+  if (target.engine == db::EngineKind::kSqlite) return target.path;
+  return absl::StrCat(JoinHosts(target.hosts), "/", target.database);
+}
+
+bool IsKept(const db::Target& target) {
+  return target.engine == db::EngineKind::kSqlite && target.path != kMemory;
+}
+
+db::Target Registrar::TargetOf(const Request& request) const {
+  db::Target target;
+  if (request.url.scheme != "sqlite") {
+    target = PostgresTarget(request.url);
+    target.egress = options_.egress;
+    return target;
+  }
   target.engine = db::EngineKind::kSqlite;
   target.options = {{"foreign_keys", request.url.foreign_keys ? "on" : "off"},
                     {"readonly", request.url.read_only ? "on" : "off"}};
@@ -55,11 +74,11 @@ Task<absl::StatusOr<Registrar::Registered>> Registrar::Register(const Context& c
   Registered registered;
   registered.id = ids::NewConnectionId();
   Connections::Entry entry;
-  CO_TRY(entry.where, TargetOf(request));
+  entry.where = TargetOf(request);
   entry.key = ids::HashOf(registered.id);
   entry.handle = ids::Handle(entry.key);
   entry.name = request.name.empty() ? entry.handle : request.name;
-  entry.target = entry.where.path;
+  entry.target = ShowTarget(entry.where);
   entry.engine = entry.where.engine;
   entry.read_only = request.read_only || request.url.read_only;
   entry.created = clock_.Now();

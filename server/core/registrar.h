@@ -18,11 +18,22 @@
 #include "server/base/url.h"
 #include "server/core/connections.h"
 #include "server/core/registry.h"
+#include "server/db/driver.h"
 
 namespace sluice::core {
 
+// The target of a postgresql:// URL, as a caller's.
+db::Target PostgresTarget(const DatabaseUrl& url);
+
+// Where it leads, without user, password or options: a path, or hosts with ports and the database.
+std::string ShowTarget(const db::Target& target);
+
+// A connection to it comes back after a restart: nothing of it is secret, and it is not private.
+bool IsKept(const db::Target& target);
+
 struct RegistrarOptions {
   std::string sqlite_root;  // absolute: beneath it are all files that callers may name
+  db::Egress egress;        // where targets of callers may lead
   int64_t max_connections = 100;
   // Told the name of a connection that came or went; any executor.
   std::function<void(absl::string_view name)> opened = [](absl::string_view) {};
@@ -31,7 +42,8 @@ struct RegistrarOptions {
   std::function<void(const ids::Hash& key)> end = [](const ids::Hash&) {};
 };
 
-// Keeps the registry, the connections and the databases in step: what a caller was told is on disk.
+// Keeps the registry, the connections and the databases in step: what a caller was told is on disk,
+// but for what no registry may hold, which is in memory only: targets with passwords.
 // Owned by the app, which outlives every call; constant, so any executor.
 class Registrar {
  public:
@@ -57,8 +69,8 @@ class Registrar {
     Connections::EntryPtr entry;
   };
 
-  // Opens a database and answers the new connection to it. Errors: UNIMPLEMENTED (engine),
-  // CONNECTION_EXISTS, CONNECTION_LIMIT, CONNECTION_INVALID_TARGET, and what opening it brought.
+  // Opens a database and answers the new connection to it. Errors: CONNECTION_EXISTS,
+  // CONNECTION_LIMIT, CONNECTION_INVALID_TARGET, and what opening it brought.
   Task<absl::StatusOr<Registered>> Register(const Context& ctx, Request request);
 
   struct Closed {
@@ -73,7 +85,7 @@ class Registrar {
   Task<absl::Status> Restore();
 
  private:
-  absl::StatusOr<db::Target> TargetOf(const Request& request) const;
+  db::Target TargetOf(const Request& request) const;
   Task<absl::Status> Keep(const Context& ctx, const Connections::Entry& entry);
 
   Connections& connections_;

@@ -51,9 +51,11 @@ class Catalog {
   virtual Task<absl::StatusOr<pb::DescribeResponse>> Describe(const Context& ctx,
                                                               Statement statement) = 0;
 
-  // Parameters may be left out.
+  // Parameters may be left out. `analyze`: run it, measure, and roll it back; with its parameters.
+  // Error: FIELD_NOT_IMPLEMENTED, where the engine cannot measure.
   virtual Task<absl::StatusOr<pb::ExplainResponse>> Explain(const Context& ctx,
-                                                            Statement statement) = 0;
+                                                            Statement statement,
+                                                            bool analyze) = 0;
 };
 
 }  // namespace sluice::db

@@ -77,6 +77,10 @@ class Database : public Session {
   virtual Task<absl::StatusOr<std::optional<BatchResults>>> Recall(const Context& ctx,
                                                                    const RequestKey& key) = 0;
 
+  // Makes the database able to keep answers of requests with a key, where it is not. An embedded
+  // one always is. Errors: what the database says of it; READ_ONLY_VIOLATION.
+  virtual Task<absl::Status> KeepRequests(const Context& ctx) = 0;
+
   // Asks the database a trivial question.
   virtual Task<absl::StatusOr<DatabaseInfo>> Inspect(const Context& ctx) = 0;
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -14,6 +15,7 @@
 
 #include "server/async/context.h"
 #include "server/async/task.h"
+#include "server/base/url.h"
 #include "server/db/database.h"
 
 namespace sluice::db {
@@ -24,6 +26,13 @@ inline constexpr int64_t kStackBytes = 256 << 20;
 
 enum class EngineKind { kSqlite, kPostgresql };
 
+// What a target from a caller may lead to.
+struct Egress {
+  bool loopback = true;
+  bool private_networks = true;
+  std::vector<int> ports;  // empty: any
+};
+
 // Where a database is, and how the server treats it.
 struct Target {
   EngineKind engine = EngineKind::kSqlite;
@@ -32,6 +41,14 @@ struct Target {
   std::string root;         // SQLite: the folder that the file must lie beneath; empty: anywhere
   bool must_exist = false;  // do not make the file
   bool own = false;         // the server's own state: no other target may lead to it
+
+  // PostgreSQL.
+  std::vector<DatabaseHost> hosts;
+  std::string database;
+  std::string user;
+  std::string password;
+  bool trusted = false;  // from the operator, not from a caller: no egress rules
+  Egress egress;
 };
 
 // The server's settings that concern SQLite.
@@ -51,8 +68,26 @@ struct SqliteSettings {
   std::string scratch;  // folder for copies in the making; empty = the system's
 };
 
+// The server's settings that concern PostgreSQL; a target may say otherwise.
+struct PostgresSettings {
+  int pool_min = 0;         // connections that are kept open
+  int pool_max = 10;        // that are kept at most, lanes among them
+  int pool_overflow = 20;   // beyond that, for a short time
+  int pool_waiters = 1024;  // callers that may wait for one
+  absl::Duration acquire_timeout = absl::Seconds(30);
+  absl::Duration idle_timeout = absl::Minutes(10);
+  absl::Duration recycle = absl::Hours(1);  // zero: never
+  absl::Duration pre_ping =
+      absl::Seconds(5);       // a connection idle for longer is tried first; zero: none
+  int statement_cache = 200;  // prepared statements per connection
+  int lanes = 2;              // connections that short statements share; 0 = none
+  absl::Duration lane_allowance = absl::Milliseconds(250);  // of a statement on one
+  bool strict_hygiene = false;  // whoever uses a connection finds it as new
+};
+
 struct DriverSettings {
   SqliteSettings sqlite;
+  PostgresSettings postgres;
   bool log_sql = false;
 };
 

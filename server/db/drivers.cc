@@ -1,4 +1,5 @@
 #include "server/db/driver.h"
+#include "server/db/postgres/driver.h"
 #include "server/db/sqlite/driver.h"
 
 namespace sluice::db {
@@ -6,6 +7,7 @@ namespace {
 
 constexpr Driver kDrivers[] = {
     {"sqlite", EngineKind::kSqlite, sqlite::LibraryVersion, sqlite::Open},
+    {"postgresql", EngineKind::kPostgresql, postgres::LibraryVersion, postgres::Open},
 };
 
 }  // namespace

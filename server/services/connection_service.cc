@@ -22,6 +22,7 @@ namespace sluice::services {
 namespace {
 
 constexpr size_t kMostNameLetters = 64;
+constexpr int kMostPort = 65535;
 constexpr absl::Duration kDefaultDrainTimeout = absl::Seconds(10);
 constexpr absl::Duration kMostDrainTimeout = absl::Seconds(60);
 constexpr absl::string_view kListName = "connections";
@@ -41,6 +42,10 @@ bool HasControlCharacter(const std::string& text) {
                      [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
 }
 
+bool CanBeShown(const std::string& text) {
+  return IsValidUtf8(text) && !HasControlCharacter(text);
+}
+
 // What is wrong with a URL is said without repeating it: it may hold a password.
 absl::StatusOr<DatabaseUrl> UrlOf(const std::string& text) {
   if (text.empty()) return errors::ParameterInvalid("url", "is empty; write sqlite:///name.db");
@@ -49,10 +54,43 @@ absl::StatusOr<DatabaseUrl> UrlOf(const std::string& text) {
     return errors::ParameterInvalid("url",
                                     absl::StrCat("cannot be used: ", url.status().message()));
   }
-  if (url.ok() && (!IsValidUtf8(url->path) || HasControlCharacter(url->path))) {
-    return errors::ParameterInvalid("url", "names a path with characters that cannot be shown");
+  if (url.ok() && (!CanBeShown(url->path) || !CanBeShown(url->database))) {
+    return errors::ParameterInvalid("url", "has a path with characters that cannot be shown");
   }
   return url;
+}
+
+// The same from its parts.
+absl::StatusOr<DatabaseUrl> UrlOf(const pb::PostgresTarget& target) {
+  DatabaseUrl url;
+  url.scheme = "postgresql";
+  if (target.hosts().empty()) {
+    return errors::ParameterInvalid("postgres.hosts", "is empty; name one host at least");
+  }
+  for (const pb::PostgresHost& host : target.hosts()) {
+    DatabaseHost& next = url.hosts.emplace_back();
+    next.name = host.host();
+    if (host.port() != 0) next.port = host.port();
+    if (next.name.empty())
+      return errors::ParameterInvalid("postgres.hosts", "has one without name");
+    if (next.port < 1 || next.port > kMostPort) {
+      return errors::ParameterInvalid("postgres.hosts", "has a port that is not from 1 to 65535");
+    }
+  }
+  if (HasControlCharacter(target.database())) {
+    return errors::ParameterInvalid("postgres.database", "has characters that cannot be shown");
+  }
+  url.database = target.database();
+  url.user = target.user();
+  url.password = target.password();
+  url.options.insert(target.options().begin(), target.options().end());
+  return url;
+}
+
+absl::StatusOr<DatabaseUrl> TargetOf(const pb::RegisterConnectionRequest& request) {
+  if (!request.has_postgres()) return UrlOf(request.url());
+  if (request.url().empty()) return UrlOf(request.postgres());
+  return errors::ParameterInvalid("postgres", "is set beside url; set one of them");
 }
 
 // Empty is allowed: the handle stands in.
@@ -91,7 +129,7 @@ absl::StatusOr<Entries::const_iterator> StartOf(const Entries& entries,
 Task<absl::StatusOr<pb::RegisterConnectionResponse>> ConnectionService::RegisterConnection(
     const Context& ctx, const pb::RegisterConnectionRequest& request) {
   core::Registrar::Request wanted;
-  CO_TRY(wanted.url, UrlOf(request.url()));
+  CO_TRY(wanted.url, TargetOf(request));
   CO_CHECK(CheckName(request.name()));
   wanted.name = request.name();
   wanted.read_only = request.read_only();
@@ -101,6 +139,7 @@ Task<absl::StatusOr<pb::RegisterConnectionResponse>> ConnectionService::Register
   pb::RegisterConnectionResponse response;
   response.set_connection_id(registered.id);
   response.set_handle(registered.entry->handle);
+  response.set_persistent(core::IsKept(registered.entry->where));
   Show(*registered.entry, *response.mutable_connection());
   co_return response;
 }

@@ -23,7 +23,7 @@ Task<absl::StatusOr<pb::ExplainResponse>> PlanService::Explain(const Context& ct
   CO_TRY(const auto connection, co_await connections_.Open(ctx, request.connection_id()));
   const db::Statement statement(request.sql(), request.params(), request.named_params());
   absl::StatusOr<pb::ExplainResponse> response =
-      co_await connection->database->catalog().Explain(ctx, statement);
+      co_await connection->database->catalog().Explain(ctx, statement, request.analyze());
   co_return response;
 }
 

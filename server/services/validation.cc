@@ -250,7 +250,6 @@ absl::Status CheckRequest(const pb::ExplainRequest& request, int value_depth) {
   if (request.param_types_size() > 0) return errors::FieldNotImplemented("param_types");
   if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
   if (request.has_session()) return errors::FieldNotImplemented("session");
-  if (request.analyze()) return errors::FieldNotImplemented("analyze");
   TRY_STATUS(CheckSql(request.sql()));
   TRY_STATUS(CheckDepth(request, value_depth));
   return CheckLabels(request);

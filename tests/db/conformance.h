@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -16,14 +17,22 @@
 #include "server/db/database.h"
 #include "tests/support/database.h"
 #include "tests/support/matchers.h"
+#include "tests/support/postgres.h"
 #include "tests/support/temp_dir.h"
 
 namespace sluice::test {
 
-// An engine under test, and how to get an empty database of it.
+// Where an engine under test has its empty database.
+struct Place {
+  ManualExecutor& executor;
+  TempDir& dir;
+  std::optional<TestDatabase>& server;  // PostgreSQL: made when it is asked for
+};
+
 struct Engine {
   std::string name;
-  std::function<absl::StatusOr<std::shared_ptr<db::Database>>(ManualExecutor&, TempDir&)> open;
+  std::function<absl::StatusOr<std::shared_ptr<db::Database>>(Place place)> open;
+  db::EngineKind kind = db::EngineKind::kSqlite;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Engine& engine) {
@@ -32,19 +41,25 @@ inline std::ostream& operator<<(std::ostream& out, const Engine& engine) {
 
 inline std::vector<Engine> Engines() {
   return {
-      {"sqlite", [](ManualExecutor& executor,
-                    TempDir& dir) { return OpenSqlite(executor, dir.File("conformance.db")); }},
-      {"sqlite_memory",
-       [](ManualExecutor& executor, TempDir&) { return OpenSqlite(executor, ":memory:"); }},
+      {"sqlite",
+       [](Place place) { return OpenSqlite(place.executor, place.dir.File("conformance.db")); }},
+      {"sqlite_memory", [](Place place) { return OpenSqlite(place.executor, ":memory:"); }},
+      {"postgres", [](Place place) { return OpenPostgres(place.executor, place.server.emplace()); },
+       db::EngineKind::kPostgresql},
   };
 }
 
 class Conformance : public ::testing::TestWithParam<Engine> {
+ public:
+  static bool on_postgres() { return GetParam().kind == db::EngineKind::kPostgresql; }
+
  protected:
   void SetUp() override {
-    auto opened = GetParam().open(executor_, dir_);
+    if (on_postgres()) SLUICE_NEED_POSTGRES();
+    auto opened = GetParam().open(Place{executor_, dir_, server_});
     ASSERT_THAT(opened, IsOk());
     database_ = *std::move(opened);
+    ASSERT_THAT(executor_.Run(database_->KeepRequests(Context())), IsOk());
   }
 
   void TearDown() override {
@@ -65,6 +80,7 @@ class Conformance : public ::testing::TestWithParam<Engine> {
   }
 
   TempDir dir_;
+  std::optional<TestDatabase> server_;
   ManualExecutor executor_;
   std::shared_ptr<db::Database> database_;
 };

@@ -21,6 +21,16 @@ INSTANTIATE_TEST_SUITE_P(EveryDriver,
                          ::testing::ValuesIn(Engines()),
                          [](const auto& info) { return info.param.name; });
 
+// SQLite takes any value for a parameter; elsewhere it has a type.
+std::string Identity(const pb::Value& value) {
+  if (!Conformance::on_postgres() || value.has_null_value()) return "SELECT $1";
+  const char* const type = value.has_int64_value()    ? "bigint"
+                           : value.has_double_value() ? "double precision"
+                           : value.has_bytes_value()  ? "bytea"
+                                                      : "text";
+  return absl::StrCat("SELECT $1::", type);
+}
+
 TEST_P(Conformance, ValuesComeBackAsTheyWentIn) {
   const std::string nul("a\0b", 3);
   const pb::Value values[] = {
@@ -39,7 +49,12 @@ TEST_P(Conformance, ValuesComeBackAsTheyWentIn) {
       Bytes(std::string("\0\xff\x80", 3)),
   };
   for (const pb::Value& value : values) {
-    const auto reply = Ask("SELECT $1", {value});
+    if (on_postgres() && value.string_value() == nul) {
+      EXPECT_THAT(Ask("SELECT $1", {value}),
+                  Fails(StatusCode::kInvalidArgument, "PARAMETER_INVALID"));
+      continue;
+    }
+    const auto reply = Ask(Identity(value), {value});
     ASSERT_THAT(reply, IsOk());
     ASSERT_EQ(reply->rows_size(), 1);
     EXPECT_EQ(reply->rows(0).values(0).SerializeAsString(), value.SerializeAsString());
@@ -47,7 +62,10 @@ TEST_P(Conformance, ValuesComeBackAsTheyWentIn) {
 }
 
 TEST_P(Conformance, StoredValuesComeBackThroughEveryRead) {
-  ASSERT_THAT(Ask("CREATE TABLE kept (id INTEGER PRIMARY KEY, t TEXT, b BLOB)"), IsOk());
+  const char* const bytes = on_postgres() ? "BYTEA" : "BLOB";
+  ASSERT_THAT(
+      Ask(absl::StrCat("CREATE TABLE kept (id INTEGER PRIMARY KEY, t TEXT, b ", bytes, ")")),
+      IsOk());
   const std::string blob(1000, '\xfe');
   const auto written =
       Ask("INSERT INTO kept (id, t, b) VALUES ($1, $2, $3)", {Int(7), Text("naïve"), Bytes(blob)});

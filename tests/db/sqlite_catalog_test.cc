@@ -476,7 +476,8 @@ TEST_F(SqliteCatalog, WhatIsRefusedToRunIsRefusedWithTheSameError) {
     const absl::Status described = TryDescribe(sql).status();
     EXPECT_EQ(described, run) << sql;
     const absl::Status explained =
-        executor_.Run(database_->catalog().Explain(ctx_, db::Statement(sql))).status();
+        executor_.Run(database_->catalog().Explain(ctx_, db::Statement(sql), /*analyze=*/false))
+            .status();
     EXPECT_EQ(explained, run) << sql;
   }
 }

@@ -47,7 +47,8 @@ class SqliteExplain : public SqliteTest {
                                                  const Context& ctx = {}) {
     const db::Params values = MakeParams(params);
     const db::NamedParams no_names;
-    return executor_.Run(database_->catalog().Explain(ctx, db::Statement(sql, values, no_names)));
+    return executor_.Run(database_->catalog().Explain(ctx, db::Statement(sql, values, no_names),
+                                                      /*analyze=*/false));
   }
 
   pb::ExplainResponse Explain(absl::string_view sql) {

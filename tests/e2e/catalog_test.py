@@ -10,7 +10,7 @@ import harness
 import rpc
 
 # pylint: disable=wrong-import-position,import-error
-from sluice.v1 import query_pb2, schema_pb2, schema_pb2_grpc
+from sluice.v1 import plan_pb2, query_pb2, schema_pb2, schema_pb2_grpc
 
 CHINOOK = harness.Path(os.environ.get("SLUICE_CHINOOK") or
                        harness.ROOT.parent / "shared/data/chinook/chinook.sqlite")
@@ -89,7 +89,7 @@ class CatalogTest(rpc.TestCase):
                 self.assertEqual(self.explain(sql).text, want.rstrip("\n"))
 
     def test_a_suggested_index_is_used_once_it_is_there(self):
-        kind = query_pb2.PlanFinding
+        kind = plan_pb2.PlanFinding
         suggested = 0
         for sql in STATEMENTS:
             with self.subTest(sql=sql):

@@ -23,9 +23,13 @@ FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]
 BIN = Path(os.environ.get("SLUICE_BIN", ROOT / "build/release/bin"))
 STUBS = Path(os.environ.get("SLUICE_STUBS", BIN.parent / "tests/e2e/stubs"))
+SUPPORT = ROOT / "tests/support"
 SANITIZED = os.environ.get("SLUICE_SANITIZE", "")
 NIGHTLY = "--nightly" in sys.argv
 REQUIRE_ALL = os.environ.get("SLUICE_REQUIRE") == "all"
+
+sys.path.append(str(SUPPORT))
+import postgres  # pylint: disable=wrong-import-position
 
 # Instrumented programs are some times slower; a bound on time says that nothing hangs, not how fast it is.
 PATIENCE = 6 if SANITIZED else 1
@@ -118,7 +122,7 @@ class Process:
 
 
 class Server(Process):
-    """sluiced on a free port of loopback, with a data folder of its own."""
+    """sluiced on a free port of loopback, with a data folder of its own. `database` is a file, or a URL."""
 
     count = 0
 
@@ -129,7 +133,7 @@ class Server(Process):
         self.data_dir = Path(data_dir or self.folder / f"data{Server.count}")
         command = [*wrap, str(BIN / "sluiced"), "--listen", listen, "--data-dir", str(self.data_dir)]
         if database:
-            command += ["--database", f"sqlite:///{database}"]
+            command += ["--database", database if "://" in str(database) else f"sqlite:///{database}"]
         super().__init__([*command, *flags], self.folder, f"sluiced{Server.count}", environment)
         self.database = Path(database or self.data_dir / "sluice.db")
         self.address = None
@@ -213,6 +217,12 @@ def make_database(path, *statements):
             database.execute(statement)
         database.commit()
     return path
+
+
+def start_postgres(**options):
+    """A PostgreSQL server of the test's own, for `with` (tests/support/postgres.py); skips where none is installed."""
+    need(postgres.binaries(), postgres.INSTALL)
+    return postgres.Postgres(**options)
 
 
 def node_client(name):

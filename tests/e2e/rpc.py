@@ -75,8 +75,9 @@ def from_value(value):
         return None
     if kind == "raw_value":
         return value.raw_value.data
-    if kind not in ("int64_value", "double_value", "string_value", "bytes_value"):
-        raise AssertionError(f"a SQLite value of kind {kind}")
+    if kind not in ("bool_value", "int64_value", "double_value", "string_value", "bytes_value", "numeric_value",
+                    "json_value"):
+        raise AssertionError(f"a value of kind {kind}")
     return getattr(value, kind)
 
 

@@ -115,6 +115,29 @@ absl::StatusOr<std::shared_ptr<db::Database>> OpenSqlite(
   return errors::Internal("there is no SQLite driver");
 }
 
+absl::StatusOr<std::shared_ptr<db::Database>> OpenPostgres(
+    ManualExecutor& executor,
+    const TestDatabase& where,
+    const db::PostgresSettings& settings,
+    std::map<std::string, std::string> options) {
+  for (const db::Driver& driver : db::Drivers()) {
+    if (driver.engine != db::EngineKind::kPostgresql) continue;
+    db::Target target;
+    target.engine = driver.engine;
+    target.hosts = {{where.host(), where.port()}};
+    target.database = where.name();
+    target.user = where.user();
+    target.password = where.address().password;
+    target.options = std::move(options);
+    target.trusted = true;
+    db::DriverSettings driver_settings;
+    driver_settings.postgres = settings;
+    const Context ctx;
+    return executor.Run(driver.open(ctx, std::move(target), driver_settings));
+  }
+  return errors::Internal("there is no PostgreSQL driver");
+}
+
 absl::StatusOr<pb::QueryResponse> Execute(ManualExecutor& executor,
                                           db::Session& session,
                                           absl::string_view sql,

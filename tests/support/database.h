@@ -25,6 +25,7 @@
 #include "server/db/database.h"
 #include "server/db/driver.h"
 #include "sluice/v1/query.pb.h"
+#include "tests/support/postgres.h"
 
 namespace sluice::test {
 
@@ -43,6 +44,13 @@ absl::StatusOr<std::shared_ptr<db::Database>> OpenSqlite(
     ManualExecutor& executor,
     absl::string_view path,
     const db::SqliteSettings& settings = {},
+    std::map<std::string, std::string> options = {});
+
+// Opens a PostgreSQL database through the driver's table, as the operator's.
+absl::StatusOr<std::shared_ptr<db::Database>> OpenPostgres(
+    ManualExecutor& executor,
+    const TestDatabase& where,
+    const db::PostgresSettings& settings = {},
     std::map<std::string, std::string> options = {});
 
 // Runs a statement and parses its reply.

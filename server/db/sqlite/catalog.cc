@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/db/sqlite/await.h"
 #include "server/db/sqlite/database.h"
@@ -69,7 +70,9 @@ Task<absl::StatusOr<pb::DescribeResponse>> Catalog::Describe(const Context& ctx,
 }
 
 Task<absl::StatusOr<pb::ExplainResponse>> Catalog::Explain(const Context& ctx,
-                                                           db::Statement statement) {
+                                                           db::Statement statement,
+                                                           bool analyze) {
+  if (analyze) co_return errors::FieldNotImplemented("analyze");
   QuestionTo<pb::ExplainResponse> question = [&statement](Connection& connection, Watch& watch) {
     return ExplainStatement(connection, watch, statement);
   };

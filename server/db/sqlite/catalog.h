@@ -33,7 +33,8 @@ class Catalog final : public db::Catalog {
   Task<absl::StatusOr<db::pb::DescribeResponse>> Describe(const Context& ctx,
                                                           db::Statement statement) override;
   Task<absl::StatusOr<db::pb::ExplainResponse>> Explain(const Context& ctx,
-                                                        db::Statement statement) override;
+                                                        db::Statement statement,
+                                                        bool analyze) override;
 
  private:
   // Asks a reader. `question` runs on its thread, and nothing that it borrows goes before.

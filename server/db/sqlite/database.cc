@@ -190,6 +190,11 @@ absl::Status Database::MayWrite(bool read_only) const {
   return absl::OkStatus();
 }
 
+Task<absl::Status> Database::KeepRequests(const Context& ctx) {
+  CO_CHECK(Usable(ctx));
+  co_return MayWrite(/*read_only=*/false);  // the table is made with its first row
+}
+
 Task<absl::StatusOr<db::DatabaseInfo>> Database::Inspect(const Context& ctx) {
   CO_CHECK(Usable(ctx));
   Inspection inspection(ctx, file_, readers_.queue());

@@ -62,5 +62,14 @@ TEST(ListenAddress, RefusesASocketPathThatTheSystemWouldCut) {
   EXPECT_THAT(WhyNot("unix:" + std::string(108, 'a')), HasSubstr("107"));
 }
 
+TEST(Ports, AreNumbersBetweenCommas) {
+  EXPECT_THAT(*ParsePorts("5432,6432"), testing::ElementsAre(5432, 6432));
+  EXPECT_THAT(*ParsePorts("1"), testing::ElementsAre(1));
+  EXPECT_THAT(*ParsePorts(""), testing::IsEmpty());
+  for (const char* text : {"0", "65536", "a", "5432,", ",", "5432;6432", "-1"}) {
+    EXPECT_FALSE(ParsePorts(text).ok()) << text;
+  }
+}
+
 }  // namespace
 }  // namespace sluice

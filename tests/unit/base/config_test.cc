@@ -94,6 +94,9 @@ TEST(Config, DefaultsAreThoseOfTheManual) {
   EXPECT_EQ(settings.pool.overflow, 20);
   EXPECT_EQ(settings.pool.acquire_timeout, absl::Seconds(30));
   EXPECT_EQ(settings.pool.recycle, absl::Hours(1));
+  EXPECT_TRUE(settings.egress.loopback);
+  EXPECT_TRUE(settings.egress.private_networks);
+  EXPECT_EQ(settings.egress.ports, "5432,6432");
 }
 
 TEST(Config, TheDataFolderFollowsTheUsersOwn) {
@@ -143,6 +146,7 @@ TEST(Config, EverySettingCanBeGivenInEachWay) {
         break;
     }
     if (spec.key == "admin") text = "";  // nothing else is allowed yet
+    if (spec.key == "egress.ports") text = "5432";
     const std::string key(spec.key);
     EXPECT_EQ(Load({{key, text}}).origins.at(key), "flag " + spec.flag());
     if (!text.empty()) {
@@ -322,6 +326,7 @@ TEST(Config, ThereIsNoAdminPortYet) {
 
 TEST(Config, ChecksWhatNoSingleValueShows) {
   EXPECT_THAT(WhyNot({{"pool.min", "5"}, {"pool.max", "4"}}), HasSubstr("more than pool.max"));
+  EXPECT_THAT(WhyNot({{"egress.ports", "5432,x"}}), HasSubstr("numbers from 1 to 65535"));
   EXPECT_THAT(WhyNot({{"data_dir", ""}}), HasSubstr("data_dir"));
   EXPECT_THAT(WhyNot({}, {{"DATABASE_URL", "mysql://u:hunter2@h/d"}}),
               AllOf(HasSubstr("environment DATABASE_URL"), Not(HasSubstr("hunter"))));

@@ -66,6 +66,70 @@ TEST(Errors, AConflictIsATransactionThatLostAndLeftNothing) {
   EXPECT_FALSE(IsConflict(absl::OkStatus()));
 }
 
+TEST(Errors, ALostBackendIsJudgedByWhatBecameOfTheRequest) {
+  const absl::Status untouched = BackendLost(Executed::kNo, /*in_transaction=*/false);
+  ExpectIs(untouched, absl::StatusCode::kUnavailable, "BACKEND_LOST");
+  EXPECT_TRUE(IsTransient(untouched));
+  EXPECT_EQ(PartsOf(untouched).retry_delay, absl::Milliseconds(100));
+
+  // What the transaction did before is gone, whatever became of its last statement.
+  for (const absl::Status& status :
+       {BackendLost(Executed::kNo, true), BackendLost(Executed::kRolledBack, true),
+        BackendLost(Executed::kRolledBack, false)}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+    EXPECT_EQ(MetadataOf(status, "executed"), "rolled_back");
+  }
+  for (const bool in_transaction : {false, true}) {
+    const absl::Status status = BackendLost(Executed::kUnknown, in_transaction);
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
+    EXPECT_EQ(MetadataOf(status, "executed"), "unknown");
+    EXPECT_EQ(PartsOf(status).retry_delay, absl::ZeroDuration());
+  }
+}
+
+TEST(Errors, ABackendThatCannotBeReachedSaysWhenToComeAgain) {
+  const absl::Status unreachable = BackendUnreachable(absl::Seconds(2));
+  ExpectIs(unreachable, absl::StatusCode::kUnavailable, "BACKEND_LOST");
+  EXPECT_EQ(PartsOf(unreachable).retry_delay, absl::Seconds(2));
+  const absl::Status starting = BackendStarting(absl::Seconds(3));
+  ExpectIs(starting, absl::StatusCode::kUnavailable, "BACKEND_STARTING");
+  EXPECT_EQ(PartsOf(starting).retry_delay, absl::Seconds(3));
+  const absl::Status full = BackendFull(absl::Seconds(4));
+  ExpectIs(full, absl::StatusCode::kResourceExhausted, "POOL_EXHAUSTED");
+  EXPECT_EQ(PartsOf(full).retry_delay, absl::Seconds(4));
+}
+
+TEST(Errors, AWaitForAConnectionHasItsNumbers) {
+  const absl::Status status = AcquireTimeout(12, 30, absl::Milliseconds(1500));
+  ExpectIs(status, absl::StatusCode::kResourceExhausted, "POOL_EXHAUSTED");
+  EXPECT_EQ(MetadataOf(status, "pool_waiting"), "12");
+  EXPECT_EQ(MetadataOf(status, "pool_limit"), "30");
+  EXPECT_EQ(MetadataOf(status, "waited_ms"), "1500");
+  EXPECT_GT(PartsOf(status).retry_delay, absl::ZeroDuration());
+}
+
+TEST(Errors, ATargetThatIsNotUsedSaysWhy) {
+  ExpectIs(BackendInsecureAuth(), absl::StatusCode::kFailedPrecondition, "BACKEND_INSECURE_AUTH");
+  ExpectIs(BackendAuthFailed(), absl::StatusCode::kFailedPrecondition, "BACKEND_AUTH_FAILED");
+  const absl::Status denied = EgressDenied("The port is not one of those allowed");
+  ExpectIs(denied, absl::StatusCode::kPermissionDenied, "EGRESS_DENIED");
+  EXPECT_EQ(denied.message(), "The port is not one of those allowed.");
+}
+
+TEST(Errors, ALostAnswerToCommitIsUnknown) {
+  const absl::Status status = CommitOutcomeLost();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnknown);
+  EXPECT_EQ(ReasonOf(status), "COMMIT_OUTCOME_UNKNOWN");
+  EXPECT_EQ(MetadataOf(status, "executed"), "unknown");
+}
+
+TEST(Errors, AStatementThatSomeoneElseEndedIsAborted) {
+  const absl::Status status = SqlCancelledByAdmin(Executed::kRolledBack);
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(ReasonOf(status), "SQL_CANCELLED_BY_ADMIN");
+  EXPECT_EQ(MetadataOf(status, "executed"), "rolled_back");
+}
+
 TEST(Errors, EachReasonIsInTheCatalogueOnce) {
   std::set<absl::string_view> names;
   for (const Reason& reason : Catalogue()) {
@@ -73,7 +137,9 @@ TEST(Errors, EachReasonIsInTheCatalogueOnce) {
   }
   for (const char* reason :
        {"TRANSACTION_NOT_FOUND", "TRANSACTION_FINISHED", "TRANSACTION_FAILED", "TRANSACTION_LIMIT",
-        "TRANSACTION_EXPIRED", "SAVEPOINT_NOT_FOUND", "SERIALIZATION_FAILURE", "DEADLOCK"}) {
+        "TRANSACTION_EXPIRED", "SAVEPOINT_NOT_FOUND", "SERIALIZATION_FAILURE", "DEADLOCK",
+        "BACKEND_LOST", "BACKEND_STARTING", "BACKEND_AUTH_FAILED", "BACKEND_INSECURE_AUTH",
+        "EGRESS_DENIED", "SQL_CANCELLED_BY_ADMIN", "POOL_EXHAUSTED", "COMMIT_OUTCOME_UNKNOWN"}) {
     EXPECT_EQ(names.count(reason), 1u) << reason;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -10,6 +11,8 @@
 namespace sluice {
 namespace {
 
+using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -85,15 +88,14 @@ TEST(PostgresUrl, HasItsParts) {
   EXPECT_EQ(url.scheme, "postgresql");
   EXPECT_EQ(url.user, "me");
   EXPECT_EQ(url.password, "secret");
-  EXPECT_EQ(url.host, "db.example");
-  EXPECT_EQ(url.port, 6432);
+  EXPECT_THAT(url.hosts, ElementsAre(DatabaseHost{"db.example", 6432}));
   EXPECT_EQ(url.database, "shop");
   EXPECT_EQ(url.options.at("sslmode"), "require");
 }
 
 TEST(PostgresUrl, FormsOfOrmsMeanTheSame) {
   const DatabaseUrl url = Parse("postgresql://me:pw@h/d");
-  EXPECT_EQ(url.port, 5432);
+  EXPECT_THAT(url.hosts, ElementsAre(DatabaseHost{"h", 5432}));
   for (const char* scheme : {"postgres", "postgresql+asyncpg", "postgresql+psycopg2",
                              "postgresql+psycopg", "postgres+asyncpg", "PostgreSQL"}) {
     EXPECT_EQ(Parse(std::string(scheme) + "://me:pw@h:5432/d"), url) << scheme;
@@ -108,12 +110,50 @@ TEST(PostgresUrl, PartsAreDecodedOnce) {
 }
 
 TEST(PostgresUrl, LoginAndDatabaseAreOptional) {
-  EXPECT_EQ(Parse("postgresql://h").host, "h");
+  EXPECT_THAT(Parse("postgresql://h").hosts, ElementsAre(DatabaseHost{"h", 5432}));
   EXPECT_EQ(Parse("postgresql://h").user, "");
   EXPECT_EQ(Parse("postgresql://u@h/").user, "u");
-  EXPECT_EQ(Parse("postgresql://[::1]:7/d").host, "::1");
-  EXPECT_EQ(Parse("postgresql://[::1]:7/d").port, 7);
+  EXPECT_THAT(Parse("postgresql://[::1]:7/d").hosts, ElementsAre(DatabaseHost{"::1", 7}));
   EXPECT_EQ(Parse("postgresql://u:p:q@h/d").password, "p:q");
+}
+
+TEST(PostgresUrl, MayNameSeveralHosts) {
+  const DatabaseUrl url =
+      Parse("postgresql://user:pw@h1:5432,h2:5433,[::1]/db?target_session_attrs=read-write");
+  EXPECT_THAT(url.hosts, ElementsAre(DatabaseHost{"h1", 5432}, DatabaseHost{"h2", 5433},
+                                     DatabaseHost{"::1", 5432}));
+  EXPECT_EQ(url.options.at("target_session_attrs"), "read-write");
+  EXPECT_THAT(WhyNot("postgresql://h1,/db"), HasSubstr("no host"));
+  EXPECT_THAT(WhyNot("postgresql://,h1/db"), HasSubstr("no host"));
+}
+
+TEST(PostgresUrl, MayNameTheFolderOfASocket) {
+  for (const char* text : {"postgresql://%2Frun%2Fpostgresql:5433/db",
+                           "postgresql:///db?host=/run/postgresql&port=5433",
+                           "postgresql:///db?host=%2Frun%2Fpostgresql&port=5433"}) {
+    const DatabaseUrl url = Parse(text);
+    EXPECT_THAT(url.hosts, ElementsAre(DatabaseHost{"/run/postgresql", 5433})) << text;
+    EXPECT_EQ(url.database, "db");
+    EXPECT_TRUE(url.options.empty());
+  }
+  EXPECT_EQ(Parse("postgresql:///db?host=/run/pg").hosts[0].port, 5432);
+}
+
+TEST(PostgresUrl, OptionsMayStandForItsParts) {
+  EXPECT_EQ(Parse("postgresql:///?host=h1,h2&port=5433&user=me&password=pw&dbname=d"),
+            Parse("postgresql://me:pw@h1:5433,h2:5433/d"));
+  EXPECT_EQ(Parse("postgresql:///d?host=h1,h2&port=7,8"), Parse("postgresql://h1:7,h2:8/d"));
+  EXPECT_EQ(Parse("postgresql://u@h/d?password=pw"), Parse("postgresql://u:pw@h/d"));
+  for (const char* part : {"user", "password", "dbname"}) {
+    EXPECT_THAT(WhyNot(absl::StrCat("postgresql://u:p@h/d?", part, "=hunter2")),
+                AllOf(HasSubstr(absl::StrCat("its ", part)), Not(HasSubstr("hunter"))));
+  }
+  for (const char* text : {"postgresql://h/d?host=h", "postgresql://h/d?port=7",
+                           "postgresql:///d?port=7", "postgresql:///d?host=h1,&port=7"}) {
+    EXPECT_THAT(WhyNot(text), HasSubstr("host")) << text;
+  }
+  EXPECT_THAT(WhyNot("postgresql:///d?host=h1,h2&port=7,8,9"), HasSubstr("one for each"));
+  EXPECT_THAT(WhyNot("postgresql:///d?host=h1&port=0"), HasSubstr("port"));
 }
 
 TEST(PostgresUrl, RefusesWhatCannotBe) {
@@ -122,6 +162,7 @@ TEST(PostgresUrl, RefusesWhatCannotBe) {
   EXPECT_THAT(WhyNot("postgresql://h:0/db"), HasSubstr("port"));
   EXPECT_THAT(WhyNot("postgresql://h:65536/db"), HasSubstr("port"));
   EXPECT_THAT(WhyNot("postgresql://[::1/db"), HasSubstr("bracket"));
+  EXPECT_THAT(WhyNot("postgresql://[::1]7/db"), HasSubstr("port"));
 }
 
 TEST(DatabaseUrl, UnknownSchemesAreRefusedWithTheFormsThatWork) {
@@ -145,7 +186,10 @@ TEST(DatabaseUrl, RedactedShowsEverythingButSecrets) {
             "postgresql://me:***@h:5432/d?sslmode=require");
   EXPECT_EQ(Parse("postgres://me@[::1]/d").Redacted(), "postgresql://me@[::1]:5432/d");
   EXPECT_EQ(Parse("postgres://h/d?password=hunter2&sslpassword=hunter2").Redacted(),
-            "postgresql://h:5432/d?password=***&sslpassword=***");
+            "postgresql://:***@h:5432/d?sslpassword=***");
+  EXPECT_EQ(Parse("postgres://me@h1,[::1]:7/d").Redacted(), "postgresql://me@h1:5432,[::1]:7/d");
+  EXPECT_EQ(Parse("postgres:///d?host=/run/pg&password=hunter2").Redacted(),
+            "postgresql://:***@%2Frun%2Fpg:5432/d");
   EXPECT_EQ(Parse("postgres://:hunter2@h/d").Redacted(), "postgresql://:***@h:5432/d");
   EXPECT_EQ(Parse("sqlite:////a/b c.db?readonly=on&foreign_keys=off").Redacted(),
             "sqlite:////a/b%20c.db?foreign_keys=off&readonly=on");

@@ -18,6 +18,7 @@
 #include "tests/support/database.h"
 #include "tests/support/matchers.h"
 #include "tests/unit/core/registry_fixture.h"
+#include "tests/unit/core/scripted_database.h"
 
 namespace sluice::core {
 namespace {
@@ -30,6 +31,10 @@ using ::testing::Not;
 
 constexpr auto kNotFound = absl::StatusCode::kNotFound;
 constexpr auto kPrecondition = absl::StatusCode::kFailedPrecondition;
+
+Task<absl::StatusOr<std::shared_ptr<db::Database>>> OpenScripted() {
+  co_return std::make_shared<ScriptedDatabase>();
+}
 
 class RegistrarTest : public ::testing::Test {
  protected:
@@ -177,6 +182,52 @@ TEST_F(RegistrarTest, AnEngineThatIsNotBuiltIsSaidWithoutTheUrl) {
   for (const char* part : {"S3cr3t", "host.example", "user"}) {
     EXPECT_FALSE(absl::StrContains(status.ToString(), part)) << status;
   }
+}
+
+TEST_F(RegistrarTest, APostgresTargetHasItsPartsAndTheRulesOfTheOperator) {
+  RegistrarOptions options;
+  options.egress.loopback = false;
+  options.egress.ports = {5433};
+  db::Target opened;
+  Connections connections([&opened](const Context&, db::Target target) {
+    opened = std::move(target);
+    return OpenScripted();
+  });
+  Registrar registrar(connections, *life_->registry, options, Clock::System());
+  Registrar::Request request;
+  request.url = *ParseDatabaseUrl("postgresql://me:S3cr3t@h1:5433,[::1]/shop?sslmode=require");
+  request.name = "shop";
+  const auto registered = life_->executor.Run(registrar.Register(Context(), request));
+  ASSERT_THAT(registered, IsOk());
+  EXPECT_EQ(opened.engine, db::EngineKind::kPostgresql);
+  EXPECT_THAT(opened.hosts, ElementsAre(DatabaseHost{"h1", 5433}, DatabaseHost{"::1", 5432}));
+  EXPECT_EQ(opened.database, "shop");
+  EXPECT_EQ(opened.user, "me");
+  EXPECT_EQ(opened.password, "S3cr3t");
+  EXPECT_EQ(opened.options.at("sslmode"), "require");
+  EXPECT_FALSE(opened.trusted);
+  EXPECT_FALSE(opened.egress.loopback);
+  EXPECT_THAT(opened.egress.ports, ElementsAre(5433));
+  EXPECT_EQ(registered->entry->target, "h1:5433,[::1]:5432/shop");
+  EXPECT_EQ(registered->entry->engine, db::EngineKind::kPostgresql);
+
+  // In memory only.
+  const auto rows = life_->executor.Run(life_->registry->Load());
+  ASSERT_THAT(rows, IsOk());
+  EXPECT_THAT(*rows, IsEmpty());
+  const auto closed =
+      life_->executor.Run(registrar.Close(Context(), registered->id, absl::ZeroDuration()));
+  EXPECT_THAT(closed, IsOk());
+  connections.CloseAll();
+}
+
+TEST_F(RegistrarTest, OnlyWhatTheRegistryMayHoldIsKept) {
+  db::Target target;
+  target.path = "/a.db";
+  EXPECT_TRUE(IsKept(target));
+  target.path = ":memory:";
+  EXPECT_FALSE(IsKept(target));
+  EXPECT_FALSE(IsKept(PostgresTarget(*ParseDatabaseUrl("postgresql://me@h/d"))));
 }
 
 TEST_F(RegistrarTest, MustExistMakesNothing) {

@@ -21,10 +21,13 @@
 
 namespace sluice::core {
 
-// Opens through the SQLite driver.
+// Opens through the SQLite driver, or not at all.
 inline Task<absl::StatusOr<std::shared_ptr<db::Database>>> OpenWithDriver(const Context& ctx,
                                                                           db::Target target) {
-  return db::Drivers()[0].open(ctx, std::move(target), db::DriverSettings());
+  if (target.engine != db::EngineKind::kSqlite) co_return errors::EngineNotBuilt("postgresql");
+  const db::DriverSettings settings;
+  auto opened = co_await db::Drivers()[0].open(ctx, std::move(target), settings);
+  co_return opened;
 }
 
 inline absl::StatusOr<std::unique_ptr<Registry>> OpenRegistry(ManualExecutor& executor,

@@ -170,6 +170,8 @@ class ScriptedDatabase : public db::Database {
 
   db::Catalog& catalog() override { std::abort(); }  // no test asks for it
 
+  Task<absl::Status> KeepRequests(const Context& /*ctx*/) override { co_return absl::OkStatus(); }
+
   Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override {
     inspect_deadline = ctx.deadline;
     const bool elapsed = co_await SleepFor(ctx, inspect_delay);

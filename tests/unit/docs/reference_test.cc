@@ -69,11 +69,12 @@ person. Its details (`google.rpc.Status` in the trailer `grpc-status-details-bin
 UNAVAILABLE comes with `no` alone, so a client may retry it by itself. DEADLINE_EXCEEDED and UNAVAILABLE can also be made
 by the client's own gRPC library, then without details; those say nothing about the statement.
 
-Further keys of `metadata`, where they apply: `sqlstate`, `engine`, `table`, `column`, `constraint`, `position` (in
-characters of the SQL, from 1), `use` (what to call instead), `field`, `attempts` (of the server's own retries),
-`rows_sent` (before a stream failed), `limit`, `limit_bytes`, `queue_limit`; of a call in a transaction `transaction`
-(its handle), `transaction_state`, `transaction_expires_in_ms` and `ended_by`; of one that waited for a database's only
-writer `held_by` (a handle, or `load`), `held_by_label`, `held_for_ms`.
+Further keys of `metadata`, where they apply: `sqlstate`, `engine`, `schema`, `table`, `column`, `data_type`,
+`constraint`, `position` (in characters of the SQL, from 1), `use` (what to call instead), `field`, `attempts` (of the
+server's own retries), `rows_sent` (before a stream failed), `limit`, `limit_bytes`, `queue_limit`; of a call in a
+transaction `transaction` (its handle), `transaction_state`, `transaction_expires_in_ms` and `ended_by`; of one that
+waited for a database's only writer `held_by` (a handle, or `load`), `held_by_label`, `held_for_ms`; of one that waited
+for a connection to the database `pool_waiting` (the others), `pool_limit`, `waited_ms`.
 
 ## Reasons
 

@@ -214,6 +214,75 @@ TEST_F(RegisterTest, RefusesAnOptionThatDoesNotExist) {
   EXPECT_EQ(errors::ReasonOf(status), "CONNECTION_INVALID_TARGET");
 }
 
+TEST_F(RegisterTest, SaysWhetherTheIdOutlivesTheServer) {
+  EXPECT_TRUE(Register("sqlite:///a.db")->persistent());
+  EXPECT_FALSE(Register("sqlite:///:memory:")->persistent());
+}
+
+TEST_F(RegisterTest, TakesAUrlOrThePartsOfOne) {
+  pb::RegisterConnectionRequest request;
+  request.set_url("sqlite:///a.db");
+  pb::PostgresTarget& target = *request.mutable_postgres();
+  const auto answer = [&] {
+    return life_.executor.Run(service_.RegisterConnection(ctx_, request)).status();
+  };
+  EXPECT_EQ(InvalidField(answer()), "postgres");
+  request.clear_url();
+  EXPECT_EQ(InvalidField(answer()), "postgres.hosts");
+  pb::PostgresHost& host = *target.add_hosts();
+  EXPECT_EQ(InvalidField(answer()), "postgres.hosts");
+  host.set_host("S3cr3t.example");
+  host.set_port(-1);
+  EXPECT_EQ(InvalidField(answer()), "postgres.hosts");
+  host.set_port(65536);
+  EXPECT_EQ(InvalidField(answer()), "postgres.hosts");
+  host.set_port(0);
+  target.set_database("a\nb");
+  EXPECT_EQ(InvalidField(answer()), "postgres.database");
+  target.set_database("shop");
+  target.set_user("S3cr3t");
+  target.set_password("S3cr3t");
+  (*target.mutable_options())["sslmode"] = "S3cr3t";
+  // As far as it goes without a driver.
+  EXPECT_EQ(errors::ReasonOf(answer()), "ENGINE_NOT_BUILT");
+  EXPECT_EQ(answer().ToString().find("S3cr3t"), std::string::npos) << answer();
+  EXPECT_TRUE(life_.connections.List().empty());
+}
+
+TEST_F(RegisterTest, ShowsAPostgresConnectionWithoutItsLogin) {
+  core::Connections connections(
+      [](const Context&, db::Target target) -> Task<absl::StatusOr<std::shared_ptr<db::Database>>> {
+        EXPECT_EQ(target.password, "S3cr3t");
+        EXPECT_EQ(target.options.at("sslmode"), "require");
+        co_return std::make_shared<core::ScriptedDatabase>();
+      });
+  core::Registrar registrar(connections, *life_.registry, core::RegistrarOptions(),
+                            Clock::System());
+  ConnectionService service(connections, registrar, Clock::System(), tokens_);
+  pb::RegisterConnectionRequest request;
+  pb::PostgresTarget& target = *request.mutable_postgres();
+  target.add_hosts()->set_host("h1");
+  target.add_hosts()->set_host("::1");
+  target.mutable_hosts(1)->set_port(5433);
+  target.set_database("shop");
+  target.set_user("S3cr3tUser");
+  target.set_password("S3cr3t");
+  (*target.mutable_options())["sslmode"] = "require";
+  const auto response = life_.executor.Run(service.RegisterConnection(ctx_, request));
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->connection().engine(), pb::ENGINE_POSTGRESQL);
+  EXPECT_EQ(response->connection().target(), "h1:5432,[::1]:5433/shop");
+  EXPECT_FALSE(response->persistent());
+  pb::ListConnectionsRequest list;
+  const auto listed = life_.executor.Run(service.ListConnections(ctx_, list));
+  ASSERT_EQ(listed->connections_size(), 1);
+  for (const char* hidden : {"S3cr3t", "sslmode"}) {
+    EXPECT_EQ(listed->DebugString().find(hidden), std::string::npos);
+    EXPECT_EQ(response->DebugString().find(hidden), std::string::npos);
+  }
+  connections.CloseAll();
+}
+
 TEST_F(RegisterTest, ANameHasSixtyFourPlainLettersAtMost) {
   for (const std::string& name :
        {std::string("a b"), std::string("é"), std::string("a/b"), std::string(65, 'a')}) {

@@ -1,0 +1,423 @@
+#include "server/db/postgres/pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "server/base/errors.h"
+#include "server/base/log.h"
+#include "server/base/status.h"
+
+namespace sluice::postgres {
+namespace {
+
+// How long a statement that was cancelled may take to say so.
+constexpr absl::Duration kCancelGrace = absl::Milliseconds(500);
+// And a connection that was given back, to be as good as new.
+constexpr absl::Duration kSettleLimit = absl::Seconds(5);
+constexpr absl::Duration kPingLimit = absl::Seconds(2);
+constexpr absl::Duration kSweep = absl::Seconds(1);
+// Connections beyond the pool's maximum are kept that long.
+constexpr absl::Duration kOverflowIdle = absl::Seconds(10);
+// Attempts to connect are apart by a random time up to these.
+constexpr absl::Duration kFirstRest = absl::Milliseconds(50);
+constexpr absl::Duration kLongestRest = absl::Seconds(1);
+constexpr absl::Duration kLongestRestAfterRefusal = absl::Seconds(30);
+
+// Lets the waiter of a trip go after a while.
+class Limit final : Timer {
+ public:
+  Limit(Reactor& reactor, Trip& trip)
+      : Timer([](Timer* timer) { static_cast<Limit*>(timer)->trip_.Abandon(); }),
+        reactor_(reactor),
+        trip_(trip) {}
+
+  ~Limit() { reactor_.CancelTimer(*this); }
+
+  Limit(const Limit&) = delete;
+  Limit& operator=(const Limit&) = delete;
+
+  void Start(absl::Duration delay) { reactor_.StartTimer(*this, delay); }
+
+ private:
+  Reactor& reactor_;
+  Trip& trip_;
+};
+
+// When the next attempt is made, for those whom it may help.
+absl::Status Later(const absl::Status& failure, absl::Duration delay) {
+  return errors::IsTransient(failure) ? errors::WithRetryDelay(failure, delay) : failure;
+}
+
+bool IsTooMany(const absl::Status& status) {
+  return errors::ReasonOf(status) == "POOL_EXHAUSTED";
+}
+
+}  // namespace
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  if (this == &other) return *this;
+  Release();
+  pool_ = std::exchange(other.pool_, nullptr);
+  connection_ = std::move(other.connection_);
+  hygiene_ = other.hygiene_;
+  return *this;
+}
+
+void Lease::Release() {
+  if (connection_ == nullptr) return;
+  std::exchange(pool_, nullptr)->Return(std::move(connection_), hygiene_);
+}
+
+Task<Trip::End> Lease::Await(std::shared_ptr<Trip> trip, Caller& caller) {
+  Limit limit(pool_->reactor_, *trip);
+  const Caller::Watch watch(caller, [&] {
+    connection_->Cancel();
+    limit.Start(kCancelGrace);
+  });
+  const Trip::End end = co_await trip->Wait();
+  if (end == Trip::End::kAbandoned) Leaves(Hygiene::kReset);
+  co_return end;
+}
+
+Pool::Pool(Reactor& reactor,
+           std::shared_ptr<const ConnectTarget> target,
+           const Egress& egress,
+           const PoolOptions& options)
+    : reactor_(reactor),
+      target_(std::move(target)),
+      egress_(egress),
+      options_(options),
+      random_(std::random_device()()),
+      sweep_(*this),
+      retry_(*this) {}
+
+Pool::~Pool() = default;
+
+Task<absl::StatusOr<Lease>> Pool::Acquire(Caller& caller) {
+  while (true) {
+    if (closing_) co_return errors::PoolClosed();
+    if (caller.stopped()) co_return caller.Why(errors::Executed::kNo);
+    bool fresh = true;
+    std::unique_ptr<Connection> connection = waiters_.empty() ? TakeIdle(fresh) : nullptr;
+    if (connection == nullptr) {
+      CO_TRY(connection, co_await WaitForOne(caller));
+    }
+    leased_.fetch_add(1, std::memory_order_relaxed);
+    if (!fresh) {
+      const bool alive = co_await Ping(*connection);
+      if (!alive) {
+        leased_.fetch_sub(1, std::memory_order_relaxed);
+        CloseConnection(std::move(connection));
+        continue;
+      }
+    }
+    co_return Lease(this, std::move(connection));
+  }
+}
+
+std::unique_ptr<Connection> Pool::TakeIdle(bool& fresh) {
+  while (!idle_.empty()) {
+    Idle last = std::move(idle_.back());
+    idle_.pop_back();
+    if (!last.connection->Alive() || Expired(*last.connection)) {
+      CloseConnection(std::move(last.connection));
+      continue;
+    }
+    fresh = options_.pre_ping == absl::ZeroDuration() ||
+            reactor_.clock().Steady() - last.since < options_.pre_ping;
+    return std::move(last.connection);
+  }
+  return nullptr;
+}
+
+Task<bool> Pool::Ping(Connection& connection) {
+  const std::shared_ptr<Trip> trip = connection.Sync();
+  Limit limit(reactor_, *trip);
+  limit.Start(kPingLimit);
+  const Trip::End end = co_await trip->Wait();
+  co_return end == Trip::End::kDone;
+}
+
+Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::WaitForOne(Caller& caller) {
+  CO_CHECK(Resting());
+  const auto waiting = static_cast<int64_t>(waiters_.size());
+  if (waiting >= options_.waiters) co_return errors::PoolExhausted("connections", options_.waiters);
+
+  struct Limits final : Timer {
+    Limits(Pool& its_pool, Waiter& its_waiter)
+        : Timer([](Timer* timer) {
+            auto* const self = static_cast<Limits*>(timer);
+            Pool& owner = self->pool;
+            absl::Status late = owner.failure_;
+            if (late.ok()) {
+              late = errors::AcquireTimeout(static_cast<int64_t>(owner.waiters_.size()) - 1,
+                                            owner.options_.max + owner.options_.overflow,
+                                            owner.options_.acquire_timeout);
+            }
+            owner.Tell(self->waiter, std::move(late));
+          }),
+          pool(its_pool),
+          waiter(its_waiter) {}
+
+    Pool& pool;
+    Waiter& waiter;
+  };
+
+  Waiter waiter;
+  Limits limits(*this, waiter);
+  reactor_.StartTimer(limits, options_.acquire_timeout);
+  const Caller::Watch watch(caller, [&] { Tell(waiter, caller.Why(errors::Executed::kNo)); });
+  absl::Status status = co_await Async<absl::Status>([&](Completion<absl::Status> done) {
+    waiter.done.emplace(std::move(done));
+    if (caller.stopped()) return Tell(waiter, caller.Why(errors::Executed::kNo));
+    waiters_.push_back(&waiter);
+    waiting_.store(static_cast<int64_t>(waiters_.size()), std::memory_order_relaxed);
+    MayConnect();
+  });
+  reactor_.CancelTimer(limits);
+  if (!status.ok()) co_return status;
+  co_return std::move(waiter.got);
+}
+
+void Pool::Tell(Waiter& waiter, absl::Status status) {
+  if (!waiter.done.has_value()) return;
+  waiters_.remove(&waiter);
+  waiting_.store(static_cast<int64_t>(waiters_.size()), std::memory_order_relaxed);
+  Completion<absl::Status> done = *std::move(waiter.done);
+  waiter.done.reset();
+  done.Resolve(std::move(status));
+}
+
+void Pool::FailWaiters(const absl::Status& why) {
+  while (!waiters_.empty()) Tell(*waiters_.front(), why);
+}
+
+bool Pool::Expired(const Connection& connection) const {
+  if (options_.recycle == absl::ZeroDuration()) return false;
+  // A tenth of jitter, so that they do not all go at once.
+  const double part = 0.9 + 0.2 * static_cast<double>(connection.serial() % 100) / 100;
+  return reactor_.clock().Steady() - connection.made() > options_.recycle * part;
+}
+
+absl::Status Pool::Resting() const {
+  const absl::Duration left = retry_at_ - reactor_.clock().Steady();
+  const bool others = count_ > (connecting_ ? 1 : 0);
+  if (failure_.ok() || IsTooMany(failure_) || others || left <= absl::ZeroDuration()) {
+    return absl::OkStatus();
+  }
+  return Later(failure_, left);
+}
+
+void Pool::MayConnect() {
+  const bool wanted = !waiters_.empty() || count_ < options_.min;
+  if (closing_ || connecting_ || !wanted) return;
+  if (count_ >= options_.max + options_.overflow) return;
+  const absl::Duration rest = retry_at_ - reactor_.clock().Steady();
+  if (rest > absl::ZeroDuration()) {
+    reactor_.StartTimer(retry_, rest);
+    return;
+  }
+  connecting_ = true;
+  Spawn(ConnectOne());
+}
+
+Task<void> Pool::ConnectOne() {
+  absl::StatusOr<std::unique_ptr<Connection>> made = co_await Make(absl::InfiniteDuration());
+  connecting_ = false;
+  const absl::Status outcome = made.status();
+  if (made.ok()) Serve(*std::move(made));
+  // Others may come back; too many is a matter of time.
+  if (!outcome.ok() && count_ == 0 && !IsTooMany(outcome)) {
+    FailWaiters(Later(outcome, retry_at_ - reactor_.clock().Steady()));
+  }
+  MayConnect();
+  CheckClosed();
+}
+
+// What every session starts with. Forms of text are those that the decoder reads; a server that
+// works for nobody is to find out.
+Keywords Pool::Startup(absl::Duration allowance) const {
+  if (target_->pooler) return {};  // it would not pass them on
+  std::string options =
+      "-c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex -c extra_float_digits=1 "
+      "-c client_connection_check_interval=1s";
+  if (allowance != absl::InfiniteDuration()) {
+    const int64_t limit = absl::ToInt64Milliseconds(allowance);
+    absl::StrAppend(&options, " -c statement_timeout=", limit, " -c lock_timeout=", limit);
+  }
+  return {{"options", std::move(options)}};
+}
+
+Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::Make(absl::Duration allowance) {
+  ++count_;
+  absl::StatusOr<RawConnection> raw = co_await Connect(target_, egress_, Startup(allowance));
+  Learn(raw.status());
+  if (!raw.ok()) {
+    --count_;
+    co_return raw.status();
+  }
+  open_.fetch_add(1, std::memory_order_relaxed);
+  co_return std::make_unique<Connection>(reactor_, raw->release(), options_.statements);
+}
+
+void Pool::Learn(const absl::Status& outcome) {
+  if (failure_.ok() != outcome.ok()) {
+    log::Info("postgres", outcome.ok() ? "connected again" : "cannot connect",
+              {{"reason", errors::ReasonOf(outcome)}});
+  }
+  failure_ = outcome;
+  if (outcome.ok()) {
+    failures_ = 0;
+    retry_at_ = absl::ZeroDuration();
+    return;
+  }
+  failures_ = std::min(failures_ + 1, 16);
+  const absl::Duration longest =
+      errors::IsTransient(outcome) ? kLongestRest : kLongestRestAfterRefusal;
+  const absl::Duration most = std::min(kFirstRest * (1 << failures_), longest);
+  const double part = std::uniform_real_distribution<double>(0, 1)(random_);
+  retry_at_ = reactor_.clock().Steady() + most * part;
+}
+
+Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::MakeForLane(absl::Duration allowance) {
+  if (closing_) co_return errors::PoolClosed();
+  if (count_ >= options_.max + options_.overflow) {
+    co_return errors::PoolExhausted("connections", options_.max + options_.overflow);
+  }
+  if (retry_at_ > reactor_.clock().Steady()) {
+    co_return Later(failure_, retry_at_ - reactor_.clock().Steady());
+  }
+  absl::StatusOr<std::unique_ptr<Connection>> made = co_await Make(allowance);
+  if (made.ok() && closing_) {
+    CloseConnection(*std::move(made));
+    co_return errors::PoolClosed();
+  }
+  CheckClosed();
+  co_return std::move(made);
+}
+
+// Whoever still waits on it is told at once, and lets go of it after that.
+void Pool::CloseLane(std::shared_ptr<Connection> connection) {
+  connection->Abort();
+  Closed();
+}
+
+void Pool::Serve(std::unique_ptr<Connection> connection) {
+  if (closing_) return CloseConnection(std::move(connection));
+  if (!waiters_.empty()) {
+    Waiter& waiter = *waiters_.front();
+    waiter.got = std::move(connection);
+    return Tell(waiter, absl::OkStatus());
+  }
+  if (idle_.empty()) reactor_.StartTimer(sweep_, kSweep);
+  idle_.push_back({std::move(connection), reactor_.clock().Steady()});
+}
+
+void Pool::Return(std::unique_ptr<Connection> connection, Hygiene hygiene) {
+  leased_.fetch_sub(1, std::memory_order_relaxed);
+  const bool clean = hygiene == Hygiene::kClean && !connection->lost() &&
+                     connection->trips() == 0 && connection->block() == Block::kNone &&
+                     !connection->cancelling() && !Expired(*connection);
+  if (clean) {
+    return Serve(std::move(connection));
+  }
+  Spawn(Settle(std::move(connection), hygiene));
+}
+
+Task<void> Pool::Settle(std::unique_ptr<Connection> connection, Hygiene hygiene) {
+  const bool good = hygiene != Hygiene::kClose && co_await CleanUp(*connection, hygiene);
+  if (good && !Expired(*connection)) {
+    Serve(std::move(connection));
+  } else {
+    CloseConnection(std::move(connection));
+  }
+}
+
+Task<bool> Pool::CleanUp(Connection& connection, Hygiene hygiene) {
+  const std::shared_ptr<Cancelling> cancelling = connection.TakeCancelling();
+  if (cancelling != nullptr && !cancelling->answered) {
+    co_await Async<bool>(
+        [&](Completion<bool> done) { cancelling->waiter.emplace(std::move(done)); });
+  }
+  if (cancelling != nullptr && !cancelling->acknowledged) co_return false;
+  if (connection.trips() > 0 || cancelling != nullptr) {
+    // A cancel that came late hits this instead of somebody else's statement.
+    const bool over = co_await Finish(connection, "");
+    if (!over) co_return false;
+  }
+  if (connection.block() != Block::kNone) {
+    hygiene = Hygiene::kReset;
+    const bool rolled_back = co_await Finish(connection, "ROLLBACK");
+    if (!rolled_back) co_return false;
+  }
+  if (hygiene == Hygiene::kReset || !connection.SettingsUnchanged()) {
+    const bool reset = co_await Finish(connection, "DISCARD ALL");
+    if (!reset) co_return false;
+    connection.statements().Clear();
+  }
+  co_return !connection.lost() && connection.block() == Block::kNone;
+}
+
+Task<bool> Pool::Finish(Connection& connection, absl::string_view sql) {
+  if (!sql.empty()) connection.Run(sql);
+  const std::shared_ptr<Trip> trip = connection.Sync();
+  Limit limit(reactor_, *trip);
+  limit.Start(kSettleLimit);
+  const Trip::End end = co_await trip->Wait();
+  if (end != Trip::End::kDone) co_return false;
+  co_return std::none_of(trip->results.begin(), trip->results.end(),
+                         [](const Result& result) { return result.failed(); });
+}
+
+void Pool::CloseConnection(std::unique_ptr<Connection> connection) {
+  connection.reset();
+  Closed();
+}
+
+void Pool::Closed() {
+  open_.fetch_sub(1, std::memory_order_relaxed);
+  --count_;
+  MayConnect();
+  CheckClosed();
+}
+
+void Pool::OnSweep() {
+  const absl::Duration now = reactor_.clock().Steady();
+  // Those used longest ago stand first.
+  for (size_t i = 0; i < idle_.size();) {
+    const absl::Duration idle = now - idle_[i].since;
+    const bool spare = count_ > options_.max && idle > kOverflowIdle;
+    const bool unused = count_ > options_.min && idle > options_.idle_timeout;
+    if (!spare && !unused && idle_[i].connection->Alive() && !Expired(*idle_[i].connection)) {
+      ++i;
+      continue;
+    }
+    std::unique_ptr<Connection> connection = std::move(idle_[i].connection);
+    idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(i));
+    CloseConnection(std::move(connection));
+  }
+  if (!idle_.empty() || count_ < options_.min) reactor_.StartTimer(sweep_, kSweep);
+}
+
+Task<void> Pool::Close() {
+  closing_ = true;
+  reactor_.CancelTimer(sweep_);
+  reactor_.CancelTimer(retry_);
+  FailWaiters(errors::PoolClosed());
+  std::vector<Idle> idle;
+  idle.swap(idle_);
+  for (Idle& each : idle) CloseConnection(std::move(each.connection));
+  if (count_ == 0 && !connecting_) co_return;
+  co_await Async<bool>([&](Completion<bool> done) { closed_.emplace(std::move(done)); });
+}
+
+void Pool::CheckClosed() {
+  if (!closing_ || count_ > 0 || connecting_ || !closed_.has_value()) return;
+  Completion<bool> closed = *std::move(closed_);
+  closed_.reset();
+  closed.Resolve(true);
+}
+
+}  // namespace sluice::postgres

@@ -1,0 +1,384 @@
+#include "server/db/postgres/runner.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/base/utf8.h"
+#include "server/db/parameters.h"
+#include "server/db/postgres/decode.h"
+#include "server/db/postgres/encode.h"
+#include "sluice/v1/query.pb.h"
+
+namespace sluice::postgres {
+namespace {
+
+using errors::Executed;
+
+// Types made of types made of types: each level is a question to the server.
+constexpr int kMostTypeLevels = 8;
+constexpr size_t kNameBytes = 4096;
+constexpr absl::string_view kLockTimeout = "55P03";
+
+// What the server knows of types, for TypeBook. One row a type.
+constexpr absl::string_view kTypesQuery =
+    "SELECT t.oid, pg_catalog.format_type(t.oid, NULL), t.typtype, t.typcategory, t.typelem, "
+    "t.typlen, t.typbasetype, t.typdelim, coalesce(r.rngsubtype, m.rngtypid, 0), "
+    "(SELECT pg_catalog.string_agg(a.atttypid::text, ',' ORDER BY a.attnum) FROM "
+    "pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND t.typrelid <> 0 AND a.attnum > 0 "
+    "AND NOT a.attisdropped), "
+    "(SELECT pg_catalog.string_agg(a.attname::text, pg_catalog.chr(1) ORDER BY a.attnum) FROM "
+    "pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND t.typrelid <> 0 AND a.attnum > 0 "
+    "AND NOT a.attisdropped) "
+    "FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid "
+    "LEFT JOIN pg_catalog.pg_range m ON m.rngmultitypid = t.oid "
+    "WHERE t.oid = ANY ($1::pg_catalog.oid[])";
+
+Oid OidIn(absl::string_view text) {
+  Oid oid = 0;
+  return absl::SimpleAtoi(text, &oid) ? oid : 0;
+}
+
+Type TypeOf(const Result& result, int row) {
+  const auto text = [&](int column) { return result.text(row, column); };
+  Type type;
+  type.oid = OidIn(text(0));
+  type.name = SanitizeForMessage(std::string_view(text(1).data(), text(1).size()), kNameBytes);
+  const char kind = text(2).empty() ? 'b' : text(2).front();
+  const char category = text(3).empty() ? 'U' : text(3).front();
+  if (!text(7).empty()) type.delimiter = text(7).front();
+  switch (kind) {
+    case 'e':
+      type.form = Form::kString;
+      break;
+    case 'd':
+      type.form = Form::kDomain;
+      type.inner = OidIn(text(6));
+      break;
+    case 'r':
+    case 'm':
+      type.form = kind == 'r' ? Form::kRange : Form::kMultirange;
+      type.inner = OidIn(text(8));
+      break;
+    case 'c': {
+      type.form = Form::kComposite;
+      const std::vector<std::string> types = absl::StrSplit(text(9), ',', absl::SkipEmpty());
+      const std::vector<std::string> names = absl::StrSplit(text(10), '\1');
+      for (size_t i = 0; i < types.size(); ++i) {
+        type.fields.push_back({i < names.size() ? names[i] : "", OidIn(types[i])});
+      }
+      break;
+    }
+    default:
+      if (category == 'A' && OidIn(text(4)) != 0) {
+        type.form = Form::kArray;
+        type.inner = OidIn(text(4));
+      } else {
+        type.form = category == 'S' ? Form::kTextOnly : Form::kUnknown;
+      }
+  }
+  return type;
+}
+
+std::string FirstWord(absl::string_view tag) {
+  return std::string(tag.substr(0, tag.find(' ')));
+}
+
+Executed Lost(const Setting& setting) {
+  if (setting.in_transaction) return Executed::kRolledBack;
+  return setting.read_only ? Executed::kNo : Executed::kUnknown;
+}
+
+}  // namespace
+
+void AddFacts(const Result& result, const Plan& plan, db::Rows& rows) {
+  const absl::string_view tag = result.tag();
+  const std::string word = FirstWord(tag);
+  if (word == "SELECT" || word == "FETCH") {
+    rows.command_tag = plan.reads ? absl::StrCat("SELECT ", rows.count) : std::string(tag);
+    if (!plan.reads && word == "SELECT") rows.rows_affected = result.affected();
+    return;
+  }
+  const bool counts =
+      tag.size() > word.size() && absl::ascii_isdigit(static_cast<unsigned char>(tag.back()));
+  rows.command_tag = counts ? std::string(tag) : word;
+  if (counts) rows.rows_affected = result.affected();
+}
+
+Task<absl::Status> Runner::LearnTypes(Link& link, Caller& caller, std::vector<Oid> wanted) {
+  Setting asking;
+  asking.read_only = true;
+  for (int level = 0; level < kMostTypeLevels && !wanted.empty(); ++level) {
+    ParameterValues values;
+    values.Add(absl::StrCat("{", absl::StrJoin(wanted, ","), "}"), Format::kText);
+    link.connection().Run(kTypesQuery, values, Format::kText);
+    const Trial trial = co_await Go(link, caller, nullptr, 0, asking);
+    if (!trial.status.ok()) co_return trial.status;
+    const Result& result = trial.trip->results[0];
+    for (int row = 0; row < result.rows(); ++row) types_.Add(TypeOf(result, row));
+    std::vector<Oid> next;
+    for (const Oid oid : wanted) {
+      if (types_.Find(oid) == nullptr) {
+        Type unknown;
+        unknown.oid = oid;
+        types_.Add(unknown);  // dropped meanwhile, or never there
+      }
+      types_.AppendMissing(oid, next);
+    }
+    wanted = std::move(next);
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Runner::Learn(Link& link,
+                                 Caller& caller,
+                                 std::shared_ptr<Plan> plan,
+                                 const Setting& setting) {
+  if (plan->described) co_return absl::OkStatus();
+  Connection& connection = link.connection();
+  const std::string* name = connection.statements().Find(plan->id);
+  const bool fresh = name == nullptr;
+  if (fresh) {
+    name = &connection.statements().Add(plan->id);
+    connection.Prepare(*name, plan->sql, {});
+  }
+  connection.Describe(*name);
+  Setting asking = setting;
+  asking.read_only = true;  // to compile a statement writes nothing
+  const Trial trial = co_await Go(link, caller, plan.get(), fresh ? 1 : 0, asking);
+  if (!trial.status.ok()) co_return trial.status;
+  const Result& description = trial.trip->results[static_cast<size_t>(trial.first)];
+  std::vector<Oid> missing;
+  for (int i = 0; i < description.parameters(); ++i) {
+    types_.AppendMissing(description.parameter(i), missing);
+  }
+  for (int i = 0; i < description.columns(); ++i) {
+    types_.AppendMissing(description.type(i), missing);
+  }
+  if (!missing.empty()) {
+    CO_CHECK(co_await LearnTypes(link, caller, std::move(missing)));
+  }
+  Keep(description, *plan);
+  co_return absl::OkStatus();
+}
+
+void Runner::Keep(const Result& description, Plan& plan) const {
+  plan.parameters.clear();
+  plan.columns.clear();
+  for (int i = 0; i < description.parameters(); ++i) {
+    plan.parameters.push_back(description.parameter(i));
+  }
+  pb::QueryResponse reply;
+  bool binary = true;
+  for (int i = 0; i < description.columns(); ++i) {
+    Plan::Column column;
+    column.type = description.type(i);
+    const absl::string_view name = description.name(i);
+    column.name = SanitizeForMessage(std::string_view(name.data(), name.size()), kNameBytes);
+    column.modifier = description.modifier(i);
+    binary = binary && types_.HasBinary(column.type);
+    pb::Column& told = *reply.add_columns();
+    told.set_name(column.name);
+    told.set_type(types_.ValueTypeOf(column.type));
+    const Type* const type = types_.Find(column.type);
+    if (type != nullptr) told.set_native_type(type->name);
+    told.set_oid(column.type);
+    told.set_type_modifier(column.modifier);
+    plan.columns.push_back(std::move(column));
+  }
+  plan.has_columns = description.columns() > 0 || plan.reads;
+  plan.results = binary ? Format::kBinary : Format::kText;
+  plan.encoded_columns = reply.SerializeAsString();
+  plan.described = true;
+}
+
+absl::Status Runner::Bind(const Plan& plan,
+                          const db::Statement& statement,
+                          ParameterValues& values) const {
+  TRY(const db::BoundParameters bound,
+      db::ResolveParameters(plan.shape, statement.params(), statement.named_params(),
+                            db::Dialect::kPostgres));
+  // By their numbers; one that is missing from the text was refused.
+  absl::InlinedVector<const db::BoundParameter*, 8> ordered(plan.parameters.size(), nullptr);
+  for (const db::BoundParameter& each : bound) {
+    const auto index = static_cast<size_t>(each.index) - 1;
+    if (index < ordered.size()) ordered[index] = &each;
+  }
+  std::string bytes;
+  for (size_t i = 0; i < ordered.size(); ++i) {
+    if (ordered[i] == nullptr || ordered[i]->value->has_null_value()) {
+      values.AddNull();
+      continue;
+    }
+    const db::Parameter& parameter = *ordered[i]->parameter;
+    const std::string path = parameter.form == db::ParameterForm::kNamed
+                                 ? absl::StrCat("named_params[\"", parameter.name, "\"]")
+                                 : absl::StrCat("params[", parameter.number - 1, "]");
+    bytes.clear();
+    Format format = Format::kText;
+    TRY_STATUS(EncodeValue(types_, plan.parameters[i], *ordered[i]->value, path,
+                           parameter.place.position, bytes, format));
+    values.Add(bytes, format);
+  }
+  return absl::OkStatus();
+}
+
+void Runner::Send(Connection& connection, const Plan& plan, const ParameterValues& values) const {
+  const std::string* name = connection.statements().Find(plan.id);
+  if (name == nullptr) {
+    name = &connection.statements().Add(plan.id);
+    // With the types that its values are for: a server that would see it otherwise now says so.
+    connection.Prepare(*name, plan.sql, plan.parameters);
+  }
+  connection.Execute(*name, values, plan.results);
+}
+
+Task<Trial> Runner::Go(
+    Link& link, Caller& caller, const Plan* plan, int first, const Setting& setting) {
+  Connection& connection = link.connection();
+  Trial trial;
+  trial.first = first;
+  trial.trip = connection.Sync();
+  trial.end = co_await link.Await(trial.trip, caller);
+  if (trial.end != Trip::End::kDone) {
+    trial.status = WhyLost(trial.end, caller, setting);
+    co_return trial;
+  }
+  for (const Result& result : trial.trip->results) {
+    if (result.kind() != Result::Kind::kError) continue;
+    trial.error = result.error();
+    trial.sqlstate = trial.error.sqlstate;
+    trial.status = Why(result, caller, setting);
+    trial.stale = plan != nullptr && IsStalePlan(trial.error);
+    break;
+  }
+  // What was prepared in vain, or no longer fits, must not be taken for prepared.
+  if (!trial.status.ok() && plan != nullptr) connection.statements().Remove(plan->id);
+  co_return trial;
+}
+
+Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
+                                               Caller& caller,
+                                               const db::Statement& statement,
+                                               const Around& around,
+                                               const Setting& setting,
+                                               Report& report) {
+  bool retry = !setting.in_transaction;
+  while (true) {
+    const std::shared_ptr<Plan> plan = plans_.Find(statement.sql());
+    CO_CHECK(plan->refusal);
+    const absl::Status known = co_await Learn(link, caller, plan, setting);
+    if (!known.ok()) {
+      report.failed = true;
+      co_return known;
+    }
+    ParameterValues values;
+    CO_CHECK(Bind(*plan, statement, values));
+    Connection& connection = link.connection();
+    for (const std::string& command : around.before) connection.Run(command);
+    const bool prepared = connection.statements().Find(plan->id) != nullptr;
+    Send(connection, *plan, values);
+    for (const std::string& command : around.after) connection.Run(command);
+    const int first = static_cast<int>(around.before.size()) + (prepared ? 0 : 1);
+    report.sent = true;
+    const Trial trial = co_await Go(link, caller, plan.get(), first, setting);
+    report.ran = trial.end == Trip::End::kDone;
+    report.lost = trial.end == Trip::End::kLost;
+    report.took = trial.trip->over - trial.trip->begun;
+    report.timed_out =
+        !caller.stopped() && (IsCancelled(trial.sqlstate) || trial.sqlstate == kLockTimeout);
+    if (trial.stale) {
+      plans_.Forget(*plan);
+      if (std::exchange(retry, false)) continue;
+    }
+    report.failed = !trial.status.ok();
+    if (report.failed) co_return trial.status;
+    report.trip = trial.trip;
+    report.first = first;
+    const Result& result = trial.trip->results[static_cast<size_t>(first)];
+    if (report.whole) co_return FactsOf(result, *plan);
+    absl::StatusOr<db::Rows> rows = Collect(result, *plan, statement.max_rows, statement.max_bytes,
+                                            report.shares, report.columns);
+    report.failed = !rows.ok();
+    co_return rows;
+  }
+}
+
+db::Rows FactsOf(const Result& result, const Plan& plan) {
+  db::Rows rows;
+  rows.has_columns = result.kind() == Result::Kind::kRows;
+  rows.count = result.rows();
+  AddFacts(result, plan, rows);
+  return rows;
+}
+
+absl::StatusOr<db::Rows> Runner::Collect(const Result& result,
+                                         Plan& plan,
+                                         int64_t max_rows,
+                                         int64_t max_bytes,
+                                         bool shares,
+                                         bool with_columns) const {
+  db::Rows rows;
+  rows.has_columns = result.kind() == Result::Kind::kRows;
+  if (rows.has_columns) {
+    absl::InlinedVector<RowDecoder::Column, 16> columns;
+    for (int i = 0; i < result.columns(); ++i) {
+      columns.push_back({result.type(i), result.format(i)});
+    }
+    if (with_columns) rows.wire = plan.encoded_columns;
+    const size_t most =
+        static_cast<size_t>(std::max<int64_t>(max_bytes, 0)) + (shares ? 0 : rows.wire.size());
+    if (rows.wire.size() > most) {
+      rows.wire.clear();
+      rows.truncated = true;
+    }
+    const RowDecoder decoder(types_, columns);
+    absl::InlinedVector<Cell, 16> cells(columns.size());
+    std::vector<int> split;
+    for (int row = 0; row < result.rows(); ++row) {
+      rows.truncated = rows.truncated || rows.count == max_rows;
+      if (rows.truncated) break;
+      for (int i = 0; i < result.columns(); ++i) {
+        cells[static_cast<size_t>(i)] = result.cell(row, i);
+      }
+      const size_t before = rows.wire.size();
+      TRY_STATUS(decoder.Append(cells, max_bytes, rows.wire, split));
+      const bool too_large =
+          !split.empty() || rows.wire.size() - before > static_cast<size_t>(max_bytes);
+      if (too_large && !shares) return errors::ValueTooLarge("A row", max_bytes, "StreamQuery");
+      rows.truncated = too_large || rows.wire.size() > most;
+      if (rows.truncated) {
+        rows.wire.resize(before);
+        break;
+      }
+      ++rows.count;
+    }
+    plan.large = plan.large || rows.truncated;
+  }
+  AddFacts(result, plan, rows);
+  return rows;
+}
+
+absl::Status Runner::Why(const Result& result, Caller& caller, const Setting& setting) const {
+  const ServerError error = result.error();
+  if (IsCancelled(error.sqlstate) && caller.stopped()) return caller.Why(Executed::kRolledBack);
+  ErrorContext context;
+  context.executed = EndsSession(error.sqlstate) ? Lost(setting) : Executed::kRolledBack;
+  context.in_transaction = setting.in_transaction;
+  context.read_only_policy = setting.read_only_policy;
+  return ToStatus(error, context);
+}
+
+absl::Status Runner::WhyLost(Trip::End end, Caller& caller, const Setting& setting) const {
+  if (end == Trip::End::kAbandoned) return caller.Why(Lost(setting));
+  return errors::BackendLost(Lost(setting), setting.in_transaction);
+}
+
+}  // namespace sluice::postgres

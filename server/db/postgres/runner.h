@@ -1,0 +1,138 @@
+// Runner: runs one statement on one connection.
+#ifndef SLUICE_SERVER_DB_POSTGRES_RUNNER_H_
+#define SLUICE_SERVER_DB_POSTGRES_RUNNER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+#include "server/async/task.h"
+#include "server/db/postgres/caller.h"
+#include "server/db/postgres/connection.h"
+#include "server/db/postgres/link.h"
+#include "server/db/postgres/plan.h"
+#include "server/db/postgres/sqlstate.h"
+#include "server/db/postgres/types.h"
+#include "server/db/rows.h"
+#include "server/db/statement.h"
+
+namespace sluice::postgres {
+
+// Commands of our own around a statement, in the same trip.
+struct Around {
+  absl::InlinedVector<std::string, 2> before;
+  absl::InlinedVector<std::string, 2> after;
+};
+
+// What a failure means where the statement runs.
+struct Setting {
+  bool in_transaction = false;  // of the caller's: what is lost is rolled back
+  bool read_only = false;       // by the server's own watch: nothing can have been written
+  bool read_only_policy = false;
+};
+
+// How a trip ended, and what it brought.
+struct Trial {
+  Trip::End end = Trip::End::kDone;
+  absl::Status status;
+  ServerError error;     // what the server refused, if it did
+  std::string sqlstate;  // its own; empty if it did not
+  bool stale = false;    // the plan is out of date, and nothing remains of the attempt
+  std::shared_ptr<Trip> trip;
+  int first = 0;  // its result in the trip
+};
+
+// What all statements on one database share. The reactor's thread only.
+class Runner {
+ public:
+  Runner(TypeBook& types, PlanBook& plans) : types_(types), plans_(plans) {}
+
+  TypeBook& types() const { return types_; }
+
+  PlanBook& plans() const { return plans_; }
+
+  // Asks the server what a plan takes and gives, unless that is known.
+  Task<absl::Status> Learn(Link& link,
+                           Caller& caller,
+                           std::shared_ptr<Plan> plan,
+                           const Setting& setting);
+
+  // Puts what the server said of a statement, whose types are known, into its plan.
+  void Keep(const Result& description, Plan& plan) const;
+
+  // Asks the server what these types are; those that AppendMissing gave.
+  Task<absl::Status> LearnTypes(Link& link, Caller& caller, std::vector<Oid> wanted);
+
+  // The values that a described plan takes. Error: PARAMETER_INVALID; nothing was sent.
+  absl::Status Bind(const Plan& plan,
+                    const db::Statement& statement,
+                    ParameterValues& values) const;
+
+  // Adds the execution of a described plan to the next trip: one message, or two if it has to be
+  // prepared first.
+  void Send(Connection& connection, const Plan& plan, const ParameterValues& values) const;
+
+  // Sends what was added, and waits. `first`: which of its results is the statement's.
+  Task<Trial> Go(Link& link, Caller& caller, const Plan* plan, int first, const Setting& setting);
+
+  // How an execution goes, beside its answer.
+  struct Report {
+    // What is asked for.
+    bool whole = false;   // facts only: the rows are taken from the trip
+    bool shares = false;  // of several results that share their bytes: what does not fit is left
+                          // out, which is no error, and columns count too
+    bool columns = true;  // tell them
+
+    // What came of it.
+    std::shared_ptr<Trip> trip;
+    int first = 0;           // the statement's result in the trip
+    bool sent = false;       // the statement, and what is around it
+    bool failed = false;     // by the server, or on the way
+    bool ran = false;        // the server answered it
+    bool timed_out = false;  // the session's own limit, and nobody's wish, ended it
+    bool lost = false;       // the connection ended first
+    absl::Duration took;     // of the server's time
+  };
+
+  // Learns, binds, sends and collects; tries again once where the plan was out of date, unless it
+  // is in a transaction.
+  Task<absl::StatusOr<db::Rows>> Execute(Link& link,
+                                         Caller& caller,
+                                         const db::Statement& statement,
+                                         const Around& around,
+                                         const Setting& setting,
+                                         Report& report);
+
+  // The rows of a result, within the statement's limits, with its closing facts.
+  absl::StatusOr<db::Rows> Collect(const Result& result,
+                                   Plan& plan,
+                                   int64_t max_rows,
+                                   int64_t max_bytes,
+                                   bool shares = false,
+                                   bool with_columns = true) const;
+
+  // What a failed result means.
+  absl::Status Why(const Result& result, Caller& caller, const Setting& setting) const;
+  // What the loss of the connection means, or that its caller went away, for what was sent.
+  absl::Status WhyLost(Trip::End end, Caller& caller, const Setting& setting) const;
+
+ private:
+  TypeBook& types_;
+  PlanBook& plans_;
+};
+
+// The facts that end every answer: tag, counts.
+void AddFacts(const Result& result, const Plan& plan, db::Rows& rows);
+
+// The same without rows, for all rows of the result.
+db::Rows FactsOf(const Result& result, const Plan& plan);
+
+}  // namespace sluice::postgres
+
+#endif  // SLUICE_SERVER_DB_POSTGRES_RUNNER_H_

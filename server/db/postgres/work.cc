@@ -1,0 +1,389 @@
+#include "server/db/postgres/work.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/db/postgres/request_log.h"
+
+namespace sluice::postgres {
+namespace {
+
+using errors::Executed;
+
+constexpr char kGuard[] = "SAVEPOINT sluice_guard";
+constexpr char kUndo[] = "ROLLBACK TO SAVEPOINT sluice_guard";
+constexpr char kForget[] = "RELEASE SAVEPOINT sluice_guard";
+constexpr char kReadOnly[] = "SET LOCAL transaction_read_only = on";
+
+std::string BeginSql(const db::TransactionOptions& options) {
+  std::string sql = "BEGIN";
+  switch (options.isolation) {
+    case db::Isolation::kDefault:
+      // Who only reads loses nothing by seeing one state of the database, as on SQLite.
+      if (options.read_only) sql += " ISOLATION LEVEL REPEATABLE READ";
+      break;
+    case db::Isolation::kReadCommitted:
+      sql += " ISOLATION LEVEL READ COMMITTED";
+      break;
+    case db::Isolation::kRepeatableRead:
+      sql += " ISOLATION LEVEL REPEATABLE READ";
+      break;
+    case db::Isolation::kSerializable:
+      sql += " ISOLATION LEVEL SERIALIZABLE";
+      break;
+  }
+  if (options.read_only) sql += " READ ONLY";
+  if (options.deferrable) sql += " DEFERRABLE";
+  return sql;
+}
+
+std::string Name(int savepoint) {
+  return absl::StrCat("sluice_", savepoint);
+}
+
+absl::Status CheckAffected(const db::Rows& rows, int64_t limit) {
+  if (limit == 0 || rows.rows_affected <= limit) return absl::OkStatus();
+  return errors::AffectedRowsExceeded(rows.rows_affected, limit);
+}
+
+}  // namespace
+
+Work::Work(Backend& backend, const db::TransactionOptions& options, OnChange on_change)
+    : backend_(backend), options_(options), on_change_(std::move(on_change)) {
+  backend_.Add(*this);
+}
+
+Work::~Work() {
+  backend_.Remove(*this);
+  lease_.Release();
+}
+
+absl::Status Work::Ready(Caller& caller) const {
+  if (!why_.ok()) return why_;
+  if (state_ != State::kOpen) return errors::TransactionFailed();
+  if (caller.stopped()) return caller.Why(Executed::kNo);
+  return absl::OkStatus();
+}
+
+void Work::Become(State state) {
+  if (state_ == state) return;
+  state_ = state;
+  if (on_change_) on_change_(state_, why_);
+}
+
+void Work::LetGo(absl::Status why) {
+  why_.Update(std::move(why));
+  pending_.clear();
+  lease_.Release();
+  Become(State::kGone);
+}
+
+Setting Work::SettingOf() const {
+  Setting setting;
+  setting.in_transaction = true;
+  setting.read_only_policy = options_.read_only;
+  return setting;
+}
+
+Task<absl::Status> Work::Begin(Caller& caller) {
+  CO_CHECK(Ready(caller));
+  if (lease_) co_return absl::OkStatus();
+  if (backend_.closing()) co_return errors::PoolClosed();
+  CO_TRY(lease_, co_await backend_.pool().Acquire(caller));
+  if (!why_.ok()) {
+    lease_.Release();
+    co_return why_;
+  }
+  pending_.push_back(BeginSql(options_));
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Work::Flush(Caller& caller) {
+  if (pending_.empty()) co_return absl::OkStatus();
+  for (const std::string& command : pending_) lease_.connection().Run(command);
+  pending_.clear();
+  begun_ = true;
+  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  if (trial.status.ok()) co_return absl::OkStatus();
+  absl::Status failure = co_await AfterFailure(caller, trial.status);
+  co_return failure;
+}
+
+Task<absl::Status> Work::AfterFailure(Caller& caller, absl::Status failure) {
+  if (!why_.ok()) {
+    LetGo(why_);
+    co_return why_;
+  }
+  Connection& connection = lease_.connection();
+  if (connection.lost() || connection.trips() > 0) {
+    LetGo(absl::OkStatus());
+    co_return failure;
+  }
+  co_await Fail(caller);
+  co_return failure;
+}
+
+Task<void> Work::Fail(Caller& /*caller*/) {
+  if (!savepoints_.empty()) {
+    Become(State::kFailed);
+    co_return;
+  }
+  Caller nobody(backend_.reactor());
+  co_await Rollback(nobody);
+}
+
+Task<absl::StatusOr<db::Rows>> Work::Execute(Caller& caller, const db::Statement& statement) {
+  CO_CHECK(Ready(caller));
+  const Running running(*this, caller);
+  const bool keyed = statement.request != nullptr &&
+                     (statement.request->commits || !backend_.plans().Find(statement.sql())->reads);
+  Runner::Report report;
+  absl::StatusOr<db::Rows> rows{db::Rows()};
+  if (keyed) {
+    rows = co_await ExecuteKeyed(caller, statement);
+  } else {
+    rows = co_await ExecuteOnce(caller, statement, report);
+  }
+  if (!why_.ok()) {
+    LetGo(why_);
+    co_return why_;
+  }
+  co_return rows;
+}
+
+Task<absl::StatusOr<db::Rows>> Work::ExecuteKeyed(Caller& caller, const db::Statement& statement) {
+  const std::shared_ptr<Plan> plan = backend_.plans().Find(statement.sql());
+  CO_CHECK(plan->refusal);
+  CO_TRY(std::optional<db::BatchResults> replay, co_await Reserve(caller, *statement.request));
+  if (replay.has_value()) {
+    if (replay->empty()) co_return errors::Internal("A stored answer is empty.");
+    co_return std::move(replay->front());
+  }
+  Runner::Report report;
+  CO_TRY(db::Rows rows, co_await ExecuteOnce(caller, statement, report));
+  if (statement.validate_only) co_return rows;
+  db::BatchResults results;
+  results.emplace_back(rows);
+  CO_CHECK(co_await Store(caller, *statement.request, results));
+  co_return rows;
+}
+
+absl::Status Work::MayRun(const Plan& plan, bool read_only) const {
+  TRY_STATUS(plan.refusal);
+  if ((!read_only && !options_.read_only) || plan.may_read_only) return absl::OkStatus();
+  return errors::ReadOnlyViolation(read_only ? "the call is read-only"
+                                             : "the transaction is read-only");
+}
+
+Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
+                                                 const db::Statement& statement,
+                                                 Runner::Report& report) {
+  const std::shared_ptr<Plan> plan = backend_.plans().Find(statement.sql());
+  CO_CHECK(MayRun(*plan, statement.read_only));
+  CO_CHECK(co_await Begin(caller));
+  lease_.Leaves(backend_.HygieneOf(*plan));
+  // A statement that does not compile fails what it is in, so that has to be there.
+  if (!plan->described) {
+    CO_CHECK(co_await Flush(caller));
+  }
+  const bool undo = statement.validate_only || (statement.read_only && !options_.read_only);
+  const bool guarded = undo || statement.max_affected_rows > 0;
+  Around around;
+  around.before.assign(pending_.begin(), pending_.end());
+  if (guarded) around.before.emplace_back(kGuard);
+  if (statement.read_only && !options_.read_only) around.before.emplace_back(kReadOnly);
+  if (undo) around.after = {kUndo, kForget};
+
+  Setting setting = SettingOf();
+  setting.read_only_policy = setting.read_only_policy || statement.read_only;
+  absl::StatusOr<db::Rows> rows =
+      co_await backend_.runner().Execute(lease_, caller, statement, around, setting, report);
+  if (report.sent) {
+    pending_.clear();
+    begun_ = true;
+  }
+  if (rows.ok() && !undo && guarded) {
+    const absl::Status within = CheckAffected(*rows, statement.max_affected_rows);
+    if (within.ok()) {
+      pending_.emplace_back(kForget);
+    } else {
+      CO_CHECK(co_await Unguard(caller, /*keep=*/false));
+      co_return within;
+    }
+  }
+  if (rows.ok()) {
+    const absl::Status within = CheckAffected(*rows, statement.max_affected_rows);
+    if (!within.ok()) co_return within;  // of a trial, which is undone already
+    co_return rows;
+  }
+  if (!report.failed) co_return rows.status();  // nothing was run
+  const bool alive = !lease_.connection().lost() && lease_.connection().trips() == 0;
+  if (undo && report.sent && alive && !caller.stopped() && why_.ok()) {
+    // What was undone alone leaves the rest as it was.
+    const absl::Status failure = rows.status();
+    const absl::Status undone = co_await Unguard(caller, /*keep=*/false);
+    if (!undone.ok()) co_return undone;
+    co_return failure;
+  }
+  absl::Status failure = co_await AfterFailure(caller, rows.status());
+  co_return failure;
+}
+
+Task<absl::Status> Work::Guard(Caller& caller) {
+  CO_CHECK(co_await Begin(caller));
+  pending_.emplace_back(kGuard);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Work::Unguard(Caller& caller, bool keep) {
+  if (state_ == State::kGone) co_return why_.ok() ? errors::TransactionFailed() : why_;
+  // What was not sent need neither be undone nor forgotten.
+  const auto guard = std::find(pending_.rbegin(), pending_.rend(), kGuard);
+  if (guard != pending_.rend()) {
+    pending_.erase(std::prev(guard.base()));
+    co_return absl::OkStatus();
+  }
+  if (keep) {
+    pending_.emplace_back(kForget);
+    co_return absl::OkStatus();
+  }
+  // Guards inside it that are not forgotten yet have the same name. After a failure there are none.
+  if (state_ == State::kOpen) {
+    for (const std::string& command : pending_) lease_.connection().Run(command);
+  }
+  pending_.clear();
+  lease_.connection().Run(kUndo);
+  lease_.connection().Run(kForget);
+  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  if (!trial.status.ok()) {
+    absl::Status failure = co_await AfterFailure(caller, trial.status);
+    co_return failure;
+  }
+  Become(State::kOpen);
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<Answer>> Work::Ask(Caller& caller, std::string sql, ParameterValues values) {
+  CO_CHECK(co_await Begin(caller));
+  CO_CHECK(co_await Flush(caller));
+  lease_.connection().Run(sql, values, Format::kText);
+  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  if (trial.status.ok()) co_return Answer{trial.trip};
+  absl::Status failure = co_await AfterFailure(caller, trial.status);
+  co_return failure;
+}
+
+Task<absl::Status> Work::Savepoint(Caller& caller, int number) {
+  CO_CHECK(Ready(caller));
+  const Running running(*this, caller);
+  CO_CHECK(co_await Begin(caller));
+  pending_.push_back(absl::StrCat("SAVEPOINT ", Name(number)));
+  CO_CHECK(co_await Flush(caller));
+  savepoints_.push_back(number);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Work::RollbackTo(Caller& caller, int number) {
+  if (!why_.ok()) co_return why_;
+  if (state_ == State::kGone) co_return errors::TransactionFailed();
+  if (caller.stopped()) co_return caller.Why(Executed::kNo);
+  const Running running(*this, caller);
+  const auto found = std::find(savepoints_.begin(), savepoints_.end(), number);
+  if (found == savepoints_.end()) co_return errors::Internal("There is no such savepoint.");
+  pending_.clear();  // cursors, which go with what is undone, and guards that are forgotten
+  lease_.connection().Run(absl::StrCat("ROLLBACK TO SAVEPOINT ", Name(number)));
+  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  if (!trial.status.ok()) {
+    absl::Status failure = co_await AfterFailure(caller, trial.status);
+    co_return failure;
+  }
+  savepoints_.erase(found + 1, savepoints_.end());
+  Become(State::kOpen);
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Work::Release(Caller& caller, int number) {
+  CO_CHECK(Ready(caller));
+  const Running running(*this, caller);
+  const auto found = std::find(savepoints_.begin(), savepoints_.end(), number);
+  if (found == savepoints_.end()) co_return errors::Internal("There is no such savepoint.");
+  pending_.push_back(absl::StrCat("RELEASE SAVEPOINT ", Name(number)));
+  CO_CHECK(co_await Flush(caller));
+  savepoints_.erase(found, savepoints_.end());
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Work::Commit(Caller& caller, const db::RequestKey* key) {
+  if (!why_.ok()) co_return why_;
+  if (state_ != State::kOpen) co_return errors::TransactionFailed();
+  if (key != nullptr) {
+    const Running running(*this, caller);
+    CO_TRY(const std::optional<db::BatchResults> replay, co_await Reserve(caller, *key));
+    if (!replay.has_value()) {
+      const db::BatchResults nothing;
+      CO_CHECK(co_await Store(caller, *key, nothing));
+    }
+  }
+  if (!lease_ || (!begun_ && !pending_.empty())) {
+    pending_.clear();
+    lease_.Release();
+    Become(State::kGone);
+    co_return absl::OkStatus();
+  }
+  for (const std::string& command : pending_) lease_.connection().Run(command);
+  lease_.connection().Run("COMMIT");
+  const int first = static_cast<int>(pending_.size());
+  pending_.clear();
+  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, first, SettingOf());
+  if (trial.end != Trip::End::kDone) {
+    lease_.Leaves(Hygiene::kClose);
+    LetGo(absl::OkStatus());
+    co_return errors::CommitOutcomeLost();
+  }
+  absl::Status status = trial.status;
+  // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
+  if (status.ok() && trial.trip->results[static_cast<size_t>(first)].tag() != "COMMIT") {
+    status = errors::TransactionFailed();
+  }
+  LetGo(absl::OkStatus());
+  co_return status;
+}
+
+Task<void> Work::Rollback(Caller& caller) {
+  if (lease_ && begun_ && !lease_.connection().lost() && lease_.connection().trips() == 0) {
+    lease_.connection().Run("ROLLBACK");
+    const std::shared_ptr<Trip> trip = lease_.connection().Sync();
+    co_await lease_.Await(trip, caller);
+  }
+  LetGo(absl::OkStatus());
+}
+
+void Work::End(const absl::Status& why) {
+  if (state_ == State::kGone || !why_.ok()) return;
+  why_ = why;
+  if (running_ != nullptr) return running_->Stop();
+  LetGo(why);
+}
+
+Task<absl::StatusOr<db::Rows>> ExecuteInWork(Backend& backend,
+                                             Caller& caller,
+                                             const db::Statement& statement) {
+  db::TransactionOptions options;
+  options.read_only = statement.read_only;
+  const auto work = std::make_shared<Work>(backend, options);
+  CO_TRY(db::Rows rows, co_await work->Execute(caller, statement));
+  if (statement.validate_only || statement.read_only) {
+    co_await work->Rollback(caller);
+    co_return rows;
+  }
+  Caller nobody(backend.reactor());
+  CO_CHECK(co_await work->Commit(nobody, nullptr));
+  co_return rows;
+}
+
+}  // namespace sluice::postgres

@@ -1,0 +1,207 @@
+// Work: what runs in one transaction on one connection.
+#ifndef SLUICE_SERVER_DB_POSTGRES_WORK_H_
+#define SLUICE_SERVER_DB_POSTGRES_WORK_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+#include "server/async/task.h"
+#include "server/db/batch.h"
+#include "server/db/postgres/backend.h"
+#include "server/db/postgres/caller.h"
+#include "server/db/postgres/chunker.h"
+#include "server/db/postgres/pool.h"
+#include "server/db/rows.h"
+#include "server/db/statement.h"
+#include "server/db/transaction.h"
+
+namespace sluice::postgres {
+
+// A result that is read piece by piece: a cursor of the server's, or rows that are here already.
+struct Reading {
+  std::shared_ptr<Plan> plan;
+  int64_t chunk_bytes = 0;
+  std::string name;  // of the server's cursor; empty: there is none
+  std::optional<Chunker> chunker;
+  std::optional<db::Rows> replay;  // the whole answer of an earlier request
+  int64_t fetch = 100;             // rows to ask for next
+  bool fetched_all = false;
+  bool first = true;
+  db::Rows facts;  // closing ones
+};
+
+// What is left of a batch's bytes.
+struct BatchRoom {
+  int64_t bytes = 0;
+  int told = -1;  // the step whose columns were told last
+
+  void Take(const db::Execution& execution, const db::Rows& rows) {
+    bytes -= static_cast<int64_t>(rows.wire.size());
+    if (!rows.wire.empty()) told = execution.step;
+  }
+};
+
+// Begun with its first statement. After a failure it can go on only from a savepoint; where none is
+// set, it is rolled back at once and holds nothing any more. One operation at a time; the reactor's
+// thread only.
+class Work : public std::enable_shared_from_this<Work> {
+ public:
+  using State = db::TransactionStanding::State;
+
+  // Told of every change of its state.
+  using OnChange = std::function<void(State state, const absl::Status& why)>;
+
+  Work(Backend& backend, const db::TransactionOptions& options, OnChange on_change = nullptr);
+  ~Work();
+
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+  Task<absl::StatusOr<db::Rows>> Execute(Caller& caller, const db::Statement& statement);
+
+  // One that writes has run to its end.
+  Task<absl::StatusOr<std::shared_ptr<Reading>>> Open(Caller& caller,
+                                                      const db::Statement& statement);
+  Task<absl::StatusOr<db::Rows>> Next(Caller& caller, std::shared_ptr<Reading> reading);
+  // Nobody reads it any more.
+  void Abandon(const Reading& reading);
+
+  // A savepoint each in the modes that go on.
+  Task<absl::StatusOr<db::BatchResults>> ExecuteBatch(Caller& caller, const db::Batch& batch);
+
+  Task<absl::Status> Savepoint(Caller& caller, int number);
+  Task<absl::Status> RollbackTo(Caller& caller, int number);
+  Task<absl::Status> Release(Caller& caller, int number);
+
+  // A savepoint of our own, for what may have to be undone alone.
+  Task<absl::Status> Guard(Caller& caller);
+  // Its end: what came after it stays, or is undone. Undoing revives what failed since.
+  Task<absl::Status> Unguard(Caller& caller, bool keep);
+
+  // While it lives, a failure leaves the guard that was set last to go back to.
+  class Kept {
+   public:
+    explicit Kept(Work& work) : work_(work) { work_.savepoints_.push_back(0); }
+
+    ~Kept() {
+      if (!work_.savepoints_.empty()) work_.savepoints_.pop_back();
+    }
+
+    Kept(const Kept&) = delete;
+    Kept& operator=(const Kept&) = delete;
+
+   private:
+    Work& work_;
+  };
+
+  // A question of our own.
+  Task<absl::StatusOr<Answer>> Ask(Caller& caller, std::string sql, ParameterValues values);
+
+  // Runs prepared executions in one trip, after what is pending. `failed`: the index of the one
+  // that failed, if one did.
+  Task<absl::Status> RunAll(Caller& caller,
+                            std::shared_ptr<Plan> plan,
+                            const std::vector<ParameterValues>& values,
+                            int64_t& affected,
+                            int& failed);
+  // Makes sure that a plan is known.
+  Task<absl::Status> Learn(Caller& caller, std::shared_ptr<Plan> plan);
+  // Reserves a request's key. The answer that was stored with it, if there is one already.
+  Task<absl::StatusOr<std::optional<db::BatchResults>>> Reserve(Caller& caller,
+                                                                const db::RequestKey& key);
+  // Stores the answer with the key.
+  Task<absl::Status> Store(Caller& caller,
+                           const db::RequestKey& key,
+                           const db::BatchResults& results);
+
+  // After it nothing can be run.
+  Task<absl::Status> Commit(Caller& caller, const db::RequestKey* key);
+  Task<void> Rollback(Caller& caller);
+
+  // Ends it from outside: what runs is cancelled, and that and whatever comes is answered with why.
+  void End(const absl::Status& why);
+
+  // For what failed without the server's saying so.
+  Task<void> Fail(Caller& caller);
+
+  State state() const { return state_; }
+
+  bool read_only() const { return options_.read_only; }
+
+  Backend& backend() const { return backend_; }
+
+ private:
+  // Marks that an operation runs.
+  class Running {
+   public:
+    Running(Work& work, Caller& caller) : work_(work) { work_.running_ = &caller; }
+
+    ~Running() { work_.running_ = nullptr; }
+
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    Work& work_;
+  };
+
+  absl::Status Ready(Caller& caller) const;
+  // A connection, and BEGIN among what is pending.
+  Task<absl::Status> Begin(Caller& caller);
+  // Sends what is pending.
+  Task<absl::Status> Flush(Caller& caller);
+  // What became of it, after the failure of something that was sent.
+  Task<absl::Status> AfterFailure(Caller& caller, absl::Status failure);
+  Task<absl::StatusOr<db::Rows>> ExecuteOnce(Caller& caller,
+                                             const db::Statement& statement,
+                                             Runner::Report& report);
+  Task<absl::StatusOr<db::Rows>> ExecuteKeyed(Caller& caller, const db::Statement& statement);
+  absl::Status MayRun(const Plan& plan, bool read_only) const;
+  Task<absl::StatusOr<std::shared_ptr<Reading>>> OpenWhole(Caller& caller,
+                                                           const db::Statement& statement,
+                                                           std::shared_ptr<Plan> plan);
+  Task<absl::StatusOr<std::shared_ptr<Reading>>> OpenCursor(Caller& caller,
+                                                            const db::Statement& statement,
+                                                            std::shared_ptr<Plan> plan);
+  Task<absl::Status> Fetch(Caller& caller, Reading& reading);
+  Task<absl::StatusOr<db::BatchResults>> RunBatch(Caller& caller, const db::Batch& batch);
+  Task<absl::StatusOr<db::Rows>> RunStep(Caller& caller,
+                                         const db::Execution& execution,
+                                         BatchRoom& room);
+  Task<absl::Status> RunTogether(Caller& caller,
+                                 const db::Batch& batch,
+                                 size_t begin,
+                                 BatchRoom& room,
+                                 db::BatchResults& results);
+  Setting SettingOf() const;
+  void Become(State state);
+  void LetGo(absl::Status why);
+
+  Backend& backend_;
+  const db::TransactionOptions options_;
+  const OnChange on_change_;
+  Lease lease_;
+  State state_ = State::kOpen;
+  bool begun_ = false;                // BEGIN was sent
+  std::vector<std::string> pending_;  // to be sent before anything else
+  std::vector<int> savepoints_;
+  int cursors_ = 0;
+  Caller* running_ = nullptr;
+  absl::Status why_;  // it was ended from outside
+};
+
+// A statement by itself that needs a transaction around it.
+Task<absl::StatusOr<db::Rows>> ExecuteInWork(Backend& backend,
+                                             Caller& caller,
+                                             const db::Statement& statement);
+
+}  // namespace sluice::postgres
+
+#endif  // SLUICE_SERVER_DB_POSTGRES_WORK_H_

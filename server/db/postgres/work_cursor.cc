@@ -1,0 +1,193 @@
+// Results in pieces.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "server/base/errors.h"
+#include "server/base/status.h"
+#include "server/db/postgres/work.h"
+
+namespace sluice::postgres {
+namespace {
+
+constexpr int64_t kMostFetched = 10'000;
+// A result may take so much memory here while it waits to be read, beside its chunk.
+constexpr int64_t kFetchBytes = 1 << 20;
+
+}  // namespace
+
+Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::Open(Caller& caller,
+                                                          const db::Statement& statement) {
+  CO_CHECK(Ready(caller));
+  const Running running(*this, caller);
+  const std::shared_ptr<Plan> plan = backend_.plans().Find(statement.sql());
+  CO_CHECK(MayRun(*plan, statement.read_only));
+  const bool keyed = statement.request != nullptr && (statement.request->commits || !plan->reads);
+  const bool alone = statement.validate_only || statement.max_affected_rows > 0 ||
+                     (statement.read_only && !options_.read_only);
+  absl::StatusOr<std::shared_ptr<Reading>> reading{std::shared_ptr<Reading>()};
+  if (plan->reads && !keyed && !alone) {
+    reading = co_await OpenCursor(caller, statement, plan);
+  } else {
+    reading = co_await OpenWhole(caller, statement, plan);
+  }
+  if (!why_.ok()) {
+    LetGo(why_);
+    co_return why_;
+  }
+  co_return reading;
+}
+
+Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenWhole(Caller& caller,
+                                                               const db::Statement& statement,
+                                                               std::shared_ptr<Plan> plan) {
+  const bool keyed = statement.request != nullptr && (statement.request->commits || !plan->reads);
+  auto reading = std::make_shared<Reading>();
+  reading->plan = plan;
+  reading->chunk_bytes = statement.chunk_bytes;
+  if (keyed) {
+    CO_TRY(std::optional<db::BatchResults> replay, co_await Reserve(caller, *statement.request));
+    if (replay.has_value()) {
+      if (replay->empty()) co_return errors::Internal("A stored answer is empty.");
+      CO_TRY(reading->replay, std::move(replay->front()));
+      co_return reading;
+    }
+  }
+  Runner::Report report;
+  report.whole = true;
+  CO_TRY(reading->facts, co_await ExecuteOnce(caller, statement, report));
+  reading->fetched_all = true;
+  if (keyed && !statement.validate_only) {
+    constexpr int64_t kAll = std::numeric_limits<int64_t>::max() / 2;
+    const Result& result = report.trip->results[static_cast<size_t>(report.first)];
+    db::BatchResults results;
+    // Stored as one piece: what is too long for that is not kept anyway.
+    const bool small = static_cast<int64_t>(result.memory()) <= 4 * db::kMostReplayBytes;
+    results.push_back(
+        backend_.runner().Collect(result, *plan, small ? kAll : 0, small ? kAll : 0, !small));
+    if (!small && results[0].ok()) results[0]->wire.assign(db::kMostReplayBytes + 1, '\0');
+    CO_CHECK(co_await Store(caller, *statement.request, results));
+  }
+  if (reading->facts.has_columns) {
+    reading->chunker.emplace(backend_.types(), report.trip, report.first, statement.chunk_bytes, 0);
+  }
+  co_return reading;
+}
+
+Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenCursor(Caller& caller,
+                                                                const db::Statement& statement,
+                                                                std::shared_ptr<Plan> plan) {
+  CO_CHECK(co_await Begin(caller));
+  lease_.Leaves(backend_.HygieneOf(*plan));
+  if (!plan->described) {
+    CO_CHECK(co_await Flush(caller));
+    CO_CHECK(co_await Learn(caller, plan));
+  }
+  ParameterValues values;
+  CO_CHECK(backend_.runner().Bind(*plan, statement, values));
+  auto reading = std::make_shared<Reading>();
+  reading->plan = plan;
+  reading->chunk_bytes = statement.chunk_bytes;
+  reading->name = absl::StrCat("sluice_cursor_", ++cursors_);
+  reading->facts.has_columns = true;
+
+  Connection& connection = lease_.connection();
+  for (const std::string& command : pending_) connection.Run(command);
+  const int first = static_cast<int>(pending_.size());
+  pending_.clear();
+  begun_ = true;
+  connection.Run(absl::StrCat("DECLARE ", reading->name, " NO SCROLL CURSOR FOR ", plan->sql),
+                 plan->parameters, values, Format::kText);
+  connection.Run(absl::StrCat("FETCH ", reading->fetch, " FROM ", reading->name), ParameterValues(),
+                 plan->results);
+  const Trial trial =
+      co_await backend_.runner().Go(lease_, caller, plan.get(), first + 1, SettingOf());
+  if (!trial.status.ok()) {
+    absl::Status failure = co_await AfterFailure(caller, trial.status);
+    co_return failure;
+  }
+  reading->chunker.emplace(backend_.types(), trial.trip, first + 1, reading->chunk_bytes, 0);
+  reading->fetched_all =
+      trial.trip->results[static_cast<size_t>(first) + 1].rows() < reading->fetch;
+  co_return reading;
+}
+
+Task<absl::Status> Work::Fetch(Caller& caller, Reading& reading) {
+  CO_CHECK(Ready(caller));
+  const Running running(*this, caller);
+  const Result& last = reading.chunker->result();
+  // As many as fill some chunks.
+  const int64_t bytes = std::max<int64_t>(static_cast<int64_t>(last.memory()), 1);
+  const int64_t rows = std::max<int64_t>(last.rows(), 1);
+  reading.fetch = std::clamp<int64_t>(kFetchBytes * rows / bytes, 1, kMostFetched);
+  reading.facts.count += last.rows();
+  Connection& connection = lease_.connection();
+  for (const std::string& command : pending_) connection.Run(command);
+  const int first = static_cast<int>(pending_.size());
+  pending_.clear();
+  connection.Run(absl::StrCat("FETCH ", reading.fetch, " FROM ", reading.name), ParameterValues(),
+                 reading.plan->results);
+  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, first, SettingOf());
+  if (!trial.status.ok()) {
+    absl::Status failure = co_await AfterFailure(caller, trial.status);
+    co_return failure;
+  }
+  if (!why_.ok()) {
+    LetGo(why_);
+    co_return why_;
+  }
+  reading.fetched_all = trial.trip->results[static_cast<size_t>(first)].rows() < reading.fetch;
+  reading.chunker.emplace(backend_.types(), trial.trip, first, reading.chunk_bytes,
+                          reading.facts.count);
+  co_return absl::OkStatus();
+}
+
+Task<absl::StatusOr<db::Rows>> Work::Next(Caller& caller, std::shared_ptr<Reading> reading) {
+  db::Rows chunk;
+  if (reading->replay.has_value() && std::exchange(reading->first, false)) {
+    chunk = *reading->replay;
+    chunk.rows_affected = 0;
+    chunk.command_tag.clear();
+    chunk.truncated = false;
+    co_return chunk;
+  }
+  const bool first = std::exchange(reading->first, false);
+  if (first && reading->facts.has_columns) {
+    chunk.has_columns = true;
+    chunk.wire = reading->plan->encoded_columns;
+  }
+  if (reading->chunker.has_value()) {
+    const size_t empty = chunk.wire.size();
+    while (true) {
+      CO_CHECK(reading->chunker->Fill(chunk));
+      const bool more = !reading->chunker->done() || reading->fetched_all;
+      if (more || static_cast<int64_t>(chunk.wire.size()) >= reading->chunk_bytes) break;
+      CO_CHECK(co_await Fetch(caller, *reading));
+    }
+    if (chunk.wire.size() > empty || first) co_return chunk;
+  } else if (first) {
+    co_return chunk;
+  }
+  if (!reading->name.empty()) {
+    pending_.push_back(absl::StrCat("CLOSE ", reading->name));
+    reading->facts.count += reading->chunker->result().rows();
+    reading->facts.command_tag = absl::StrCat("SELECT ", reading->facts.count);
+    reading->name.clear();
+  }
+  chunk = reading->replay.has_value() ? *std::move(reading->replay) : reading->facts;
+  chunk.wire.clear();
+  chunk.count = 0;
+  chunk.has_columns = false;
+  chunk.end = true;
+  co_return chunk;
+}
+
+void Work::Abandon(const Reading& reading) {
+  if (!reading.name.empty() && state_ == State::kOpen && why_.ok()) {
+    pending_.push_back(absl::StrCat("CLOSE ", reading.name));
+  }
+}
+
+}  // namespace sluice::postgres

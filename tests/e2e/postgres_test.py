@@ -111,7 +111,7 @@ class PostgresTest(rpc.TestCase):
                 return client.rows("SELECT 1") == [(1,)]
             except rpc.grpc.RpcError:
                 return False
-        harness.wait_for(answers, 10, "the database is found")
+        harness.wait_for(answers, 20, "the database is found")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ Task<absl::StatusOr<db::Rows>> Backend::Execute(Caller& caller, const db::Statem
     if (rows.has_value()) co_return *std::move(rows);
   }
   const bool guarded = statement.validate_only || statement.max_affected_rows > 0 ||
-                       statement.request != nullptr || statement.read_only || plan->large;
+                       statement.request != nullptr || statement.read_only ||
+                       (plan->reads && (plan->large || plan->speed.slow()));
   if (guarded) {
     absl::StatusOr<db::Rows> rows = co_await ExecuteInWork(*this, caller, statement);
     co_return rows;
@@ -80,7 +81,8 @@ Task<absl::StatusOr<db::Rows>> Backend::Execute(Caller& caller, const db::Statem
   lease.Leaves(HygieneOf(*plan));
   Runner::Report report;
   const Around around;
-  const Setting setting;
+  Setting setting;
+  setting.may_commit = plan->may_commit;
   absl::StatusOr<db::Rows> rows =
       co_await runner_.Execute(lease, caller, statement, around, setting, report);
   if (report.ran && plan->speed.known()) plan->speed.Learn(report.took);
@@ -113,6 +115,7 @@ Task<void> Backend::Close() {
   for (Caller* const caller : callers) caller->Close();
   lanes_.Close();
   co_await pool_.Close();
+  co_await lanes_.Idle();
   if (callers_.empty()) co_return;
   co_await Async<bool>([&](Completion<bool> done) { idle_.emplace(std::move(done)); });
 }

@@ -89,8 +89,12 @@ Connection::~Connection() {
   PQfinish(connection_);
 }
 
-void Connection::OnNotice(void* connection, const pg_result* /*result*/) {
-  ++static_cast<Connection*>(connection)->notices_;
+void Connection::OnNotice(void* connection, const pg_result* result) {
+  auto* const self = static_cast<Connection*>(connection);
+  ++self->notices_;
+  // The server's last words to a session that asked nothing.
+  const char* const severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity != nullptr && absl::string_view(severity) == "FATAL") self->ended_ = true;
 }
 
 void Connection::Sent(int ok) {
@@ -219,7 +223,7 @@ void Connection::Read() {
   if (trips_.empty() && !lost_) {
     // Nothing was asked, so what came is a notice, or the end.
     while (PGnotify* const notify = PQnotifies(connection_)) PQfreemem(notify);
-    if (PQstatus(connection_) != CONNECTION_OK) Lose();
+    if (ended_ || PQstatus(connection_) != CONNECTION_OK) Lose();
   }
 }
 
@@ -325,6 +329,7 @@ void Connection::FinishCopy() {
 
 void Connection::Cancel() {
   if (lost_ || (cancelling_ != nullptr && !cancelling_->answered)) return;
+  stray_cancel_ = stray_cancel_ || (cancelling_ != nullptr && !cancelling_->acknowledged);
   cancelling_ = std::make_shared<Cancelling>();
   Spawn(RunCancel(cancel_, cancelling_));
 }

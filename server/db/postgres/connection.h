@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -80,9 +81,10 @@ class Trip {
   absl::InlinedVector<Result, 3> results;
   // After its Sync; not known to libpq while another trip is under way.
   Block block = Block::kUnknown;
-  int messages = 0;      // that have a result each
-  absl::Duration begun;  // when the server came to it, on the steady clock
-  absl::Duration over;   // when its Sync came back
+  int messages = 0;              // that have a result each
+  absl::Duration begun;          // when the server came to it, on the steady clock
+  absl::Duration over;           // when its Sync came back
+  std::function<void()> on_end;  // for what goes on though nobody waits
 
  private:
   friend class Connection;
@@ -91,6 +93,7 @@ class Trip {
     ended_ = true;
     end_ = end;
     Resolve(end);
+    if (on_end) std::exchange(on_end, nullptr)();
   }
 
   void Resolve(End end) {
@@ -167,6 +170,9 @@ class Connection final : public Watcher {
 
   bool cancelling() const { return cancelling_ != nullptr; }
 
+  // A cancel was sent of which nobody knows whether it arrived.
+  bool stray_cancel() const { return stray_cancel_; }
+
   size_t trips() const { return trips_.size(); }
 
   // Different for each in the process.
@@ -230,6 +236,8 @@ class Connection final : public Watcher {
   std::optional<Result> copy_result_;
   bool writing_ = false;  // the socket took not all that is to be sent
   bool lost_ = false;
+  bool ended_ = false;  // the server has said so
+  bool stray_cancel_ = false;
   int64_t notices_ = 0;
   std::string settings_;
 };

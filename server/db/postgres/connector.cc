@@ -35,8 +35,14 @@ constexpr size_t kSqlstateLength = 5;
 // A few threads that may hang. Nobody joins them: what they work on belongs to their work alone.
 class Threads {
  public:
-  static Threads& Shared() {
-    static auto* const threads = new Threads;  // outlives every thread
+  // They outlive every thread. A server that does not answer a cancel keeps nobody from connecting.
+  static Threads& ForConnecting() {
+    static auto* const threads = new Threads;
+    return *threads;
+  }
+
+  static Threads& ForCancelling() {
+    static auto* const threads = new Threads;
     return *threads;
   }
 
@@ -81,17 +87,23 @@ template <class T>
 class Attempt : public std::enable_shared_from_this<Attempt<T>> {
  public:
   // On an executor. `late` is the answer after `limit`.
-  static Task<T> Run(std::function<T()> work, absl::Duration limit, T late) {
+  static Task<T> Run(Threads& threads, std::function<T()> work, absl::Duration limit, T late) {
     auto attempt = std::make_shared<Attempt>();
     GiveUp give_up(*attempt, std::move(late));
     Executor::Current()->StartTimer(give_up, limit);
     T result = co_await Async<T>([&](Completion<T> done) {
       attempt->Arm(std::move(done));
-      Threads::Shared().Run(
-          [attempt, work = std::move(work)] { attempt->Resolve([&] { return work(); }()); });
+      threads.Run([attempt, work = std::move(work)] {
+        if (attempt->waited_for()) attempt->Resolve(work());
+      });
     });
     Executor::Current()->CancelTimer(give_up);
     co_return result;
+  }
+
+  bool waited_for() const ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    return done_.has_value();
   }
 
   // What comes too late is destroyed.
@@ -121,7 +133,7 @@ class Attempt : public std::enable_shared_from_this<Attempt<T>> {
     done_.emplace(std::move(done));
   }
 
-  Mutex mu_;
+  mutable Mutex mu_;
   std::optional<Completion<T>> done_ ABSL_GUARDED_BY(mu_);
 };
 
@@ -262,7 +274,8 @@ Task<absl::StatusOr<RawConnection>> Connect(std::shared_ptr<const ConnectTarget>
       target->connect_timeout * static_cast<double>(std::max<size_t>(target->hosts.size(), 1));
   std::function<Made()> work = [target, egress, more] { return ConnectNow(*target, egress, more); };
   Made late = ConnectFailed("");
-  Made made = co_await Attempt<Made>::Run(std::move(work), limit, std::move(late));
+  Made made = co_await Attempt<Made>::Run(Threads::ForConnecting(), std::move(work), limit,
+                                          std::move(late));
   co_return made;
 }
 
@@ -271,7 +284,8 @@ Task<bool> Cancel(std::shared_ptr<pg_cancel> cancel) {
     std::array<char, 256> error{};
     return PQcancel(cancel.get(), error.data(), static_cast<int>(error.size())) == 1;
   };
-  const bool cancelled = co_await Attempt<bool>::Run(std::move(work), kCancelLimit, false);
+  const bool cancelled =
+      co_await Attempt<bool>::Run(Threads::ForCancelling(), std::move(work), kCancelLimit, false);
   co_return cancelled;
 }
 

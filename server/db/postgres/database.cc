@@ -107,6 +107,10 @@ Task<absl::StatusOr<db::DatabaseInfo>> InspectNow(Backend& backend, Caller& call
   co_return info;
 }
 
+Task<void> CloseLater(std::shared_ptr<Backend> backend) {
+  co_await backend->Close();
+}
+
 Task<bool> CloseNow(std::shared_ptr<Backend> backend, Notification& closed) {
   co_await backend->Close();
   closed.Notify();
@@ -124,8 +128,11 @@ Database::Database(ConnectTarget target, const Egress& egress, const db::Postgre
     : backend_(std::make_shared<Backend>(
           std::make_shared<const ConnectTarget>(std::move(target)), egress, settings)) {}
 
+// What it leaves behind closes by itself: whoever lets go of it last must not wait.
 Database::~Database() {
-  Close();
+  MutexLock lock(&close_mu_);
+  if (std::exchange(closed_, true)) return;
+  backend_->reactor().PostFunction([backend = backend_] { Spawn(CloseLater(backend)); });
 }
 
 Task<absl::Status> Database::Opened(const Context& ctx) {

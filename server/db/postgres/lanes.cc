@@ -38,6 +38,7 @@ class Lanes::Seat final : public Link {
 
   Lane* lane_ = nullptr;
   std::shared_ptr<Connection> connection_;
+  std::shared_ptr<Trip> orphan_;  // what runs on though its caller is gone
   bool unknown_ = false;
 };
 
@@ -51,32 +52,38 @@ class Lanes::Lane {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // Whether there is a connection to send on.
-  Task<std::shared_ptr<Connection>> Open() {
-    while (connection_ == nullptr || !connection_->Alive()) {
-      if (opening_) {
-        const bool opened = co_await Async<bool>(
-            [&](Completion<bool> done) { waiting_.push_back(std::move(done)); });
-        if (!opened) co_return nullptr;
+  // A connection to send on; null: none can be had, or the caller was stopped.
+  Task<std::shared_ptr<Connection>> Open(Caller& caller) {
+    if (Ready()) co_return connection_;
+    if (!std::exchange(opening_, true)) {
+      Drop();
+      Spawn(Make());
+    }
+    // An attempt that was not even begun has ended by now.
+    if (opening_) co_await waiting_.Wait(caller);
+    const bool ready = Ready();
+    co_return ready ? connection_ : nullptr;
+  }
+
+  // Nobody new is let in on this connection; it is closed when nothing is under way any more.
+  void Retire() {
+    if (connection_ != nullptr) retired_.push_back(std::move(connection_));
+  }
+
+  void CloseRetired() {
+    for (size_t i = 0; i < retired_.size();) {
+      if (retired_[i]->trips() > 0) {
+        ++i;
         continue;
       }
-      opening_ = true;
-      Drop();
-      absl::StatusOr<std::unique_ptr<Connection>> made =
-          co_await lanes_.pool_.MakeForLane(lanes_.options_.allowance);
-      opening_ = false;
-      const bool opened = made.ok();
-      if (opened) connection_ = *std::move(made);
-      std::vector<Completion<bool>> waiting;
-      waiting.swap(waiting_);
-      for (Completion<bool>& each : waiting) each.Resolve(opened);
-      if (!opened) co_return nullptr;
+      lanes_.pool_.CloseLane(std::move(retired_[i]));
+      retired_.erase(retired_.begin() + static_cast<std::ptrdiff_t>(i));
     }
-    co_return connection_;
   }
 
   // Looks from time to time whether the server still answers.
   void Watch() {
+    if (connection_ == nullptr) return;
     if (std::exchange(watching_, true)) return;
     lanes_.reactor_.StartTimer(silence_, lanes_.options_.allowance);
   }
@@ -85,9 +92,11 @@ class Lanes::Lane {
     lanes_.reactor_.CancelTimer(silence_);
     watching_ = false;
     if (connection_ != nullptr) lanes_.pool_.CloseLane(std::move(connection_));
+    for (std::shared_ptr<Connection>& each : retired_) lanes_.pool_.CloseLane(std::move(each));
+    retired_.clear();
   }
 
-  int inside = 0;        // callers
+  int inside = 0;        // callers, and what runs on for those that are gone
   bool unknown = false;  // one of them runs what was never run before
 
  private:
@@ -97,6 +106,20 @@ class Lanes::Lane {
 
     Lane& lane;
   };
+
+  bool Ready() {
+    if (connection_ == nullptr || !connection_->Alive()) return false;
+    if (connection_->trips() == 0 && lanes_.pool_.Expired(*connection_)) return false;
+    return true;
+  }
+
+  Task<void> Make() {
+    absl::StatusOr<std::shared_ptr<Connection>> made =
+        co_await lanes_.pool_.MakeForLane(lanes_.options_.allowance);
+    opening_ = false;
+    if (made.ok()) connection_ = *std::move(made);
+    waiting_.WakeAll();
+  }
 
   void Look() {
     watching_ = false;
@@ -114,7 +137,8 @@ class Lanes::Lane {
   Silence silence_;
   bool watching_ = false;
   bool opening_ = false;
-  std::vector<Completion<bool>> waiting_;  // for it to be open
+  std::vector<std::shared_ptr<Connection>> retired_;
+  WaitList waiting_;  // for it to be open
 };
 
 Task<Trip::End> Lanes::Seat::Await(std::shared_ptr<Trip> trip, Caller& caller) {
@@ -122,10 +146,15 @@ Task<Trip::End> Lanes::Seat::Await(std::shared_ptr<Trip> trip, Caller& caller) {
   // Nothing on a shared connection is cancelled: that would hit a neighbour.
   const Caller::Watch stop(caller, [&] { trip->Abandon(); });
   const Trip::End end = co_await trip->Wait();
+  if (end == Trip::End::kAbandoned) orphan_ = trip;
+  if (end != Trip::End::kDone) co_return end;
   // Not known while others are under way behind it.
-  if (end == Trip::End::kDone && (trip->block == Block::kOpen || trip->block == Block::kFailed)) {
+  if (trip->block == Block::kOpen || trip->block == Block::kFailed) {
     log::Error("postgres", "a statement left a transaction open on a shared connection", {});
     connection_->Abort();
+  } else if (!connection_->SettingsUnchanged()) {
+    log::Warning("postgres", "a statement changed a setting of a shared connection", {});
+    lane_->Retire();
   }
   co_return end;
 }
@@ -140,7 +169,10 @@ Lanes::~Lanes() = default;
 Task<std::optional<absl::StatusOr<db::Rows>>> Lanes::TryExecute(Caller& caller,
                                                                 const db::Statement& statement,
                                                                 std::shared_ptr<Plan> plan) {
-  if (plan->learning) co_await WaitForVerdict(*plan);
+  while (plan->learning) {
+    const bool told = co_await plan->followers.Wait(caller);
+    if (!told) co_return caller.Why(errors::Executed::kNo);
+  }
   const bool unknown = !plan->speed.known();
   if (closed_ || plan->speed.slow() || plan->large || (unknown && TooManySlow())) {
     co_return std::nullopt;
@@ -164,8 +196,10 @@ Task<std::optional<absl::StatusOr<db::Rows>>> Lanes::TryExecute(Caller& caller,
   Runner::Report report;
   absl::StatusOr<db::Rows> rows =
       co_await runner_.Execute(seat, caller, statement, around, setting, report);
-  // The server ends what takes longer than its allowance, and undoes it.
-  const bool overran = report.timed_out && report.took >= options_.allowance;
+  // The server ends what takes longer than its allowance, and undoes it. Its clock began a little
+  // before ours.
+  const bool overran =
+      report.unlearnt || (report.timed_out && 2 * report.took >= options_.allowance);
   if (overran) {
     ++overran_;
     plan->speed.LearnSlow();
@@ -174,23 +208,37 @@ Task<std::optional<absl::StatusOr<db::Rows>>> Lanes::TryExecute(Caller& caller,
   }
   // What wrote nothing, as the server itself saw to, may be asked again.
   const bool again = overran || (report.lost && statement.read_only && !caller.stopped());
-  Leave(seat);
+  if (seat.orphan_ != nullptr && !seat.orphan_->ended()) {
+    LeaveLater(std::move(seat), plan);
+  } else {
+    Leave(seat);
+  }
   if (unknown) GiveVerdict(*plan);
   if (again) co_return std::nullopt;
   co_return std::move(rows);
 }
 
-Task<void> Lanes::WaitForVerdict(Plan& plan) {
-  while (plan.learning) {
-    co_await Async<bool>([&](Completion<bool> done) { plan.followers.push_back(std::move(done)); });
-  }
-}
-
 void Lanes::GiveVerdict(Plan& plan) {
   plan.learning = false;
-  std::vector<Completion<bool>> followers;
-  followers.swap(plan.followers);
-  for (Completion<bool>& each : followers) each.Resolve(true);
+  plan.followers.WakeAll();
+}
+
+// The lane keeps the place until the server is done with it.
+void Lanes::LeaveLater(Seat seat, std::shared_ptr<Plan> plan) {
+  const std::shared_ptr<Trip> trip = std::exchange(seat.orphan_, nullptr);
+  // Told by the connection, which must not be let go of just then.
+  trip->on_end = [this, seat, plan, taken = std::weak_ptr<Trip>(trip)] {
+    reactor_.PostFunction([this, seat, plan, trip = taken.lock()] {
+      if (trip != nullptr && trip->over > trip->begun) plan->speed.Learn(trip->over - trip->begun);
+      Seat left = seat;
+      Leave(left);
+    });
+  };
+}
+
+Task<void> Lanes::Idle() {
+  Caller nobody(reactor_);
+  while (in_flight() > 0) co_await idle_.Wait(nobody);
 }
 
 Lanes::Lane* Lanes::Pick(bool unknown) {
@@ -205,19 +253,24 @@ Lanes::Lane* Lanes::Pick(bool unknown) {
 Task<bool> Lanes::Enter(Caller& caller, bool unknown, Seat& seat) {
   while (!closed_ && !caller.stopped()) {
     Lane* const lane = Pick(unknown);
-    if (lane == nullptr) co_return false;
+    if (lane == nullptr) {
+      queue_.WakeOne();  // whose turn this was
+      co_return false;
+    }
     if (lane->inside < kMostInFlight) {
       ++lane->inside;
       lane->unknown = lane->unknown || unknown;
       in_flight_.fetch_add(1, std::memory_order_relaxed);
       seat.lane_ = lane;
       seat.unknown_ = unknown;
-      seat.connection_ = co_await lane->Open();
+      seat.connection_ = co_await lane->Open(caller);
       co_return seat.connection_ != nullptr;
     }
     if (queue_.size() >= kMostQueued) co_return false;
-    co_await Async<bool>([&](Completion<bool> done) { queue_.push_back(std::move(done)); });
+    const bool told = co_await queue_.Wait(caller);
+    if (!told) co_return false;
   }
+  queue_.WakeOne();  // whose turn this was
   co_return false;
 }
 
@@ -226,11 +279,10 @@ void Lanes::Leave(Seat& seat) {
   --seat.lane_->inside;
   if (seat.unknown_) seat.lane_->unknown = false;
   seat.connection_.reset();
+  seat.lane_->CloseRetired();
   in_flight_.fetch_sub(1, std::memory_order_relaxed);
-  if (queue_.empty()) return;
-  Completion<bool> next = std::move(queue_.front());
-  queue_.pop_front();
-  next.Resolve(true);
+  queue_.WakeOne();
+  if (in_flight() == 0) idle_.WakeAll();
 }
 
 bool Lanes::TooManySlow() {
@@ -246,9 +298,7 @@ bool Lanes::TooManySlow() {
 void Lanes::Close() {
   closed_ = true;
   for (const std::unique_ptr<Lane>& lane : lanes_) lane->Drop();
-  std::list<Completion<bool>> queue;
-  queue.swap(queue_);
-  for (Completion<bool>& each : queue) each.Resolve(false);
+  queue_.WakeAll();
 }
 
 }  // namespace sluice::postgres

@@ -3,7 +3,6 @@
 #define SLUICE_SERVER_DB_POSTGRES_LANES_H_
 
 #include <cstdint>
-#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -12,13 +11,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
-#include "server/async/completion.h"
 #include "server/async/task.h"
 #include "server/db/postgres/caller.h"
 #include "server/db/postgres/link.h"
 #include "server/db/postgres/plan.h"
 #include "server/db/postgres/pool.h"
 #include "server/db/postgres/runner.h"
+#include "server/db/postgres/wait_list.h"
 #include "server/db/rows.h"
 #include "server/db/statement.h"
 
@@ -52,18 +51,20 @@ class Lanes {
   // Closes them; what is under way ends as lost.
   void Close();
 
+  // Nothing is under way any more.
+  Task<void> Idle();
+
   int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
 
  private:
   class Lane;
   class Seat;
 
-  // Waits for who runs a plan for the first time.
-  Task<void> WaitForVerdict(Plan& plan);
   static void GiveVerdict(Plan& plan);
   // Waits for room on a lane. False: none can be had.
   Task<bool> Enter(Caller& caller, bool unknown, Seat& seat);
   void Leave(Seat& seat);
+  void LeaveLater(Seat seat, std::shared_ptr<Plan> plan);
   Lane* Pick(bool unknown);
   // Whether too many of those that were not known turned out to be slow of late.
   bool TooManySlow();
@@ -73,7 +74,8 @@ class Lanes {
   Runner& runner_;
   const Options options_;
   std::vector<std::unique_ptr<Lane>> lanes_;
-  std::list<Completion<bool>> queue_;  // for room
+  WaitList queue_;  // for room
+  WaitList idle_;
   bool closed_ = false;
   std::atomic<int64_t> in_flight_{0};
   absl::Duration second_;  // that the counts below are of

@@ -74,7 +74,10 @@ void Loading::Report(db::ChunkOutcome outcome) {
 }
 
 Task<absl::Status> Loading::Add(Caller& caller, db::LoadChunk chunk, std::string content) {
-  if (failure_.ok()) failure_ = co_await Proceed(caller, chunk, content);
+  if (!failure_.ok()) co_return failure_;
+  std::optional<Work::Running> running;
+  if (work_ != nullptr) running.emplace(*work_, caller);
+  failure_ = co_await Proceed(caller, chunk, content);
   co_return failure_;
 }
 
@@ -94,6 +97,7 @@ Task<absl::Status> Loading::Proceed(Caller& caller,
     if (work_ == nullptr) {
       work_ = std::make_shared<Work>(backend_, db::TransactionOptions());
     }
+    const Work::Running running(*work_, caller);
     if (nested_) {
       CO_CHECK(co_await work_->Guard(caller));
     }
@@ -245,6 +249,7 @@ Task<absl::Status> Loading::InsertApart(Caller& caller,
                                         const db::LoadChunk& chunk,
                                         const std::string& content) {
   const auto work = std::make_shared<Work>(backend_, db::TransactionOptions());
+  const Work::Running running(*work, caller);
   db::ChunkOutcome outcome;
   const int64_t part = ++chunks_;
   std::optional<db::RequestKey> key;
@@ -317,6 +322,8 @@ Task<absl::Status> Loading::InsertNested(Caller& caller, const db::LoadChunk& ch
 }
 
 Task<absl::Status> Loading::Finish(Caller& caller, std::string content) {
+  std::optional<Work::Running> running;
+  if (work_ != nullptr) running.emplace(*work_, caller);
   if (failure_.ok()) failure_ = co_await Complete(caller, content);
   finished_ = true;
   co_return failure_;
@@ -370,6 +377,7 @@ Task<void> Loading::Abandon(Caller& caller) {
     co_return;
   }
   if (work_->state() == Work::State::kOpen) {
+    const Work::Running running(*work_, caller);
     const absl::Status undone = co_await work_->Unguard(caller, /*keep=*/false);
     undone.IgnoreError();  // then the transaction is gone
   }

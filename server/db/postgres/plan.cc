@@ -89,6 +89,9 @@ std::shared_ptr<Plan> MakePlan(absl::string_view sql) {
   plan->reads = !plan->shape.explain && queries && !(with && MayWriteInList(lower)) &&
                 !(absl::StrContains(lower, "into") && HasInto(sql));
   const bool explains = plan->shape.explain && queries && !absl::StrContains(lower, "analy");
+  const absl::string_view verb = plan->shape.verb;
+  plan->may_commit = verb == "CALL" || verb == "DO" || verb == "VACUUM" || verb == "REINDEX" ||
+                     verb == "CLUSTER" || absl::StrContains(lower, "concurrently");
   plan->may_read_only = plan->reads || explains || plan->shape.verb == "SHOW";
   const bool leaves =
       std::any_of(std::begin(kLeavings), std::end(kLeavings),

@@ -14,9 +14,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
-#include "server/async/completion.h"
 #include "server/db/postgres/result.h"
 #include "server/db/postgres/types.h"
+#include "server/db/postgres/wait_list.h"
 #include "server/db/shape.h"
 
 namespace sluice::postgres {
@@ -67,6 +67,7 @@ struct Plan {
   std::string sql;             // as the server gets it: named parameters are numbered
   bool plain = false;          // by its verb and text, leaves nothing behind in its session
   bool reads = false;          // by its verb, a query that writes nothing itself; functions may
+  bool may_commit = false;     // by its verb, in the middle of what it does
   bool may_read_only = false;  // by its verb, makes sense in a transaction that is read-only
 
   // Once the server described it.
@@ -78,9 +79,9 @@ struct Plan {
   std::string encoded_columns;  // `columns` of the reply, in wire form
 
   Speed speed;
-  bool large = false;                       // had more rows than were asked for
-  bool learning = false;                    // somebody runs it for the first time
-  std::vector<Completion<bool>> followers;  // and others wait for how that goes
+  bool large = false;     // had more rows than were asked for
+  bool learning = false;  // somebody runs it for the first time
+  WaitList followers;     // and others wait for how that goes
 };
 
 // PlanBook: the plans of one database, the most recently used ones. The reactor's thread only.

@@ -73,11 +73,18 @@ void Lease::Release() {
 Task<Trip::End> Lease::Await(std::shared_ptr<Trip> trip, Caller& caller) {
   Limit limit(pool_->reactor_, *trip);
   const Caller::Watch watch(caller, [&] {
-    connection_->Cancel();
+    if (connection_ != nullptr) connection_->Cancel();
     limit.Start(kCancelGrace);
   });
   const Trip::End end = co_await trip->Wait();
   if (end == Trip::End::kAbandoned) Leaves(Hygiene::kReset);
+  co_return end;
+}
+
+Task<Trip::End> Lease::AwaitAtMost(std::shared_ptr<Trip> trip, absl::Duration limit) {
+  Limit most(pool_->reactor_, *trip);
+  most.Start(limit);
+  const Trip::End end = co_await trip->Wait();
   co_return end;
 }
 
@@ -319,7 +326,8 @@ void Pool::Return(std::unique_ptr<Connection> connection, Hygiene hygiene) {
   leased_.fetch_sub(1, std::memory_order_relaxed);
   const bool clean = hygiene == Hygiene::kClean && !connection->lost() &&
                      connection->trips() == 0 && connection->block() == Block::kNone &&
-                     !connection->cancelling() && !Expired(*connection);
+                     !connection->cancelling() && !Expired(*connection) &&
+                     !connection->statements().over_limit() && connection->SettingsUnchanged();
   if (clean) {
     return Serve(std::move(connection));
   }
@@ -341,6 +349,8 @@ Task<bool> Pool::CleanUp(Connection& connection, Hygiene hygiene) {
     co_await Async<bool>(
         [&](Completion<bool> done) { cancelling->waiter.emplace(std::move(done)); });
   }
+  // It may still come, and would hit somebody else.
+  if (connection.stray_cancel()) co_return false;
   if (cancelling != nullptr && !cancelling->acknowledged) co_return false;
   if (connection.trips() > 0 || cancelling != nullptr) {
     // A cancel that came late hits this instead of somebody else's statement.
@@ -352,7 +362,8 @@ Task<bool> Pool::CleanUp(Connection& connection, Hygiene hygiene) {
     const bool rolled_back = co_await Finish(connection, "ROLLBACK");
     if (!rolled_back) co_return false;
   }
-  if (hygiene == Hygiene::kReset || !connection.SettingsUnchanged()) {
+  if (hygiene == Hygiene::kReset || !connection.SettingsUnchanged() ||
+      connection.statements().over_limit()) {
     const bool reset = co_await Finish(connection, "DISCARD ALL");
     if (!reset) co_return false;
     connection.statements().Clear();

@@ -68,6 +68,9 @@ class Lease final : public Link {
   // than that may take: then the trip counts as abandoned, and the connection is closed.
   Task<Trip::End> Await(std::shared_ptr<Trip> trip, Caller& caller) override;
 
+  // The same for what nobody stops, but not for longer than `limit`.
+  Task<Trip::End> AwaitAtMost(std::shared_ptr<Trip> trip, absl::Duration limit);
+
   // Gives it back now.
   void Release();
 
@@ -109,6 +112,8 @@ class Pool {
   // of the pool's. Errors: as above, and never waits for room.
   Task<absl::StatusOr<std::unique_ptr<Connection>>> MakeForLane(absl::Duration allowance);
   void CloseLane(std::shared_ptr<Connection> connection);
+  // Has lived as long as connections may.
+  bool Expired(const Connection& connection) const;
 
   // Refuses whoever waits and whoever comes, and answers when every connection is back and closed.
   Task<void> Close();
@@ -155,7 +160,6 @@ class Pool {
   Task<absl::StatusOr<std::unique_ptr<Connection>>> WaitForOne(Caller& caller);
   // Whether an idle connection still has a server behind it.
   Task<bool> Ping(Connection& connection);
-  bool Expired(const Connection& connection) const;
   // Why no attempt is made now; OK if one may be.
   absl::Status Resting() const;
   void MayConnect();

@@ -119,6 +119,7 @@ ServerError Result::error() const {
   error.table = Field(result, PG_DIAG_TABLE_NAME);
   error.column = Field(result, PG_DIAG_COLUMN_NAME);
   error.datatype = Field(result, PG_DIAG_DATATYPE_NAME);
+  error.routine = Field(result, PG_DIAG_SOURCE_FUNCTION);
   error.constraint = Field(result, PG_DIAG_CONSTRAINT_NAME);
   if (!absl::SimpleAtoi(Field(result, PG_DIAG_STATEMENT_POSITION), &error.position)) {
     error.position = 0;

@@ -153,6 +153,7 @@ Task<absl::Status> Runner::Learn(Link& link,
   Setting asking = setting;
   asking.read_only = true;  // to compile a statement writes nothing
   const Trial trial = co_await Go(link, caller, plan.get(), fresh ? 1 : 0, asking);
+  if (fresh) Keep(connection, *plan, trial, 0);
   if (!trial.status.ok()) co_return trial.status;
   const Result& description = trial.trip->results[static_cast<size_t>(trial.first)];
   std::vector<Oid> missing;
@@ -259,9 +260,16 @@ Task<Trial> Runner::Go(
     trial.stale = plan != nullptr && IsStalePlan(trial.error);
     break;
   }
-  // What was prepared in vain, or no longer fits, must not be taken for prepared.
-  if (!trial.status.ok() && plan != nullptr) connection.statements().Remove(plan->id);
+  // What no longer fits must not be taken for prepared.
+  if (trial.stale) connection.statements().Remove(plan->id);
   co_return trial;
+}
+
+void Runner::Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const {
+  const auto index = static_cast<size_t>(place);
+  const bool prepared = trial.end == Trip::End::kDone && index < trial.trip->results.size() &&
+                        trial.trip->results[index].kind() == Result::Kind::kDone;
+  if (!prepared) connection.statements().Remove(plan.id);
 }
 
 Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
@@ -270,13 +278,15 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
                                                const Around& around,
                                                const Setting& setting,
                                                Report& report) {
-  bool retry = !setting.in_transaction;
+  bool retry = !setting.in_transaction && !setting.may_commit;
   while (true) {
     const std::shared_ptr<Plan> plan = plans_.Find(statement.sql());
     CO_CHECK(plan->refusal);
     const absl::Status known = co_await Learn(link, caller, plan, setting);
     if (!known.ok()) {
       report.failed = true;
+      const std::string sqlstate = errors::MetadataOf(known, "sqlstate");
+      report.unlearnt = !caller.stopped() && (IsCancelled(sqlstate) || sqlstate == kLockTimeout);
       co_return known;
     }
     ParameterValues values;
@@ -289,6 +299,8 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     const int first = static_cast<int>(around.before.size()) + (prepared ? 0 : 1);
     report.sent = true;
     const Trial trial = co_await Go(link, caller, plan.get(), first, setting);
+    if (!prepared) Keep(connection, *plan, trial, first - 1);
+    if (!setting.in_transaction) Evict(connection);
     report.ran = trial.end == Trip::End::kDone;
     report.lost = trial.end == Trip::End::kLost;
     report.took = trial.trip->over - trial.trip->begun;
@@ -309,6 +321,13 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     report.failed = !rows.ok();
     co_return rows;
   }
+}
+
+void Runner::Evict(Connection& connection) const {
+  const std::optional<std::string> name = connection.statements().Evict();
+  if (!name.has_value() || connection.lost()) return;
+  connection.Run(absl::StrCat("DEALLOCATE ", *name));
+  connection.Sync();  // nobody waits for it
 }
 
 db::Rows FactsOf(const Result& result, const Plan& plan) {
@@ -371,6 +390,7 @@ absl::Status Runner::Why(const Result& result, Caller& caller, const Setting& se
   if (IsCancelled(error.sqlstate) && caller.stopped()) return caller.Why(Executed::kRolledBack);
   ErrorContext context;
   context.executed = EndsSession(error.sqlstate) ? Lost(setting) : Executed::kRolledBack;
+  if (setting.may_commit && !setting.in_transaction) context.executed = Executed::kUnknown;
   context.in_transaction = setting.in_transaction;
   context.read_only_policy = setting.read_only_policy;
   return ToStatus(error, context);

@@ -35,6 +35,7 @@ struct Setting {
   bool in_transaction = false;  // of the caller's: what is lost is rolled back
   bool read_only = false;       // by the server's own watch: nothing can have been written
   bool read_only_policy = false;
+  bool may_commit = false;  // in the middle, by itself: nobody can say what remains
 };
 
 // How a trip ended, and what it brought.
@@ -67,6 +68,8 @@ class Runner {
   void Keep(const Result& description, Plan& plan) const;
 
   // Asks the server what these types are; those that AppendMissing gave.
+  // Lets the server forget what is one too many.
+  void Evict(Connection& connection) const;
   Task<absl::Status> LearnTypes(Link& link, Caller& caller, std::vector<Oid> wanted);
 
   // The values that a described plan takes. Error: PARAMETER_INVALID; nothing was sent.
@@ -77,6 +80,9 @@ class Runner {
   // Adds the execution of a described plan to the next trip: one message, or two if it has to be
   // prepared first.
   void Send(Connection& connection, const Plan& plan, const ParameterValues& values) const;
+
+  // After a trip that prepared a plan with the message at `place`: whether it is prepared now.
+  void Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const;
 
   // Sends what was added, and waits. `first`: which of its results is the statement's.
   Task<Trial> Go(Link& link, Caller& caller, const Plan* plan, int first, const Setting& setting);
@@ -95,6 +101,7 @@ class Runner {
     bool sent = false;       // the statement, and what is around it
     bool failed = false;     // by the server, or on the way
     bool ran = false;        // the server answered it
+    bool unlearnt = false;   // the session's own limit ended the description; nothing ran
     bool timed_out = false;  // the session's own limit, and nobody's wish, ended it
     bool lost = false;       // the connection ended first
     absl::Duration took;     // of the server's time

@@ -56,7 +56,7 @@ class StatementCache {
     by_plan_.clear();
   }
 
-  size_t size() const { return order_.size(); }
+  bool over_limit() const { return order_.size() > limit_; }
 
  private:
   using Order = std::list<std::pair<uint64_t, std::string>>;

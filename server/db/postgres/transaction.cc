@@ -52,8 +52,9 @@ Task<absl::StatusOr<db::Rows>> NextOf(Caller& caller,
 std::shared_ptr<Work> WorkSlot::Get() {
   if (work_ == nullptr) {
     work_ = std::make_shared<Work>(
-        *backend_, options_,
-        [this](Work::State state, const absl::Status& why) { Set(state, why); });
+        *backend_, options_, [slot = weak_from_this()](Work::State state, const absl::Status& why) {
+          if (const std::shared_ptr<WorkSlot> alive = slot.lock()) alive->Set(state, why);
+        });
   }
   return work_;
 }

@@ -28,7 +28,7 @@ struct Owner {
 };
 
 // The transaction as the reactor has it. Made with the first thing that is done in it.
-class WorkSlot {
+class WorkSlot : public std::enable_shared_from_this<WorkSlot> {
  public:
   WorkSlot(std::shared_ptr<Backend> backend, db::TransactionOptions options)
       : backend_(std::move(backend)), options_(std::move(options)) {}

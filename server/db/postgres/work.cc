@@ -15,6 +15,10 @@ namespace {
 
 using errors::Executed;
 
+// A COMMIT may wait for the disk, and for a standby.
+constexpr absl::Duration kCommitGrace = absl::Seconds(30);
+constexpr absl::Duration kRollbackLimit = absl::Seconds(5);
+
 constexpr char kGuard[] = "SAVEPOINT sluice_guard";
 constexpr char kUndo[] = "ROLLBACK TO SAVEPOINT sluice_guard";
 constexpr char kForget[] = "RELEASE SAVEPOINT sluice_guard";
@@ -199,6 +203,10 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
   if (statement.read_only && !options_.read_only) around.before.emplace_back(kReadOnly);
   if (undo) around.after = {kUndo, kForget};
 
+  if (plan->reads && !guarded && !report.whole && (plan->large || plan->speed.slow())) {
+    absl::StatusOr<db::Rows> rows = co_await ExecuteAsCursor(caller, statement, plan, report);
+    co_return rows;
+  }
   Setting setting = SettingOf();
   setting.read_only_policy = setting.read_only_policy || statement.read_only;
   absl::StatusOr<db::Rows> rows =
@@ -264,6 +272,7 @@ Task<absl::Status> Work::Unguard(Caller& caller, bool keep) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
   }
+  if (state_ == State::kGone) co_return why_.ok() ? errors::TransactionFailed() : why_;
   Become(State::kOpen);
   co_return absl::OkStatus();
 }
@@ -302,7 +311,9 @@ Task<absl::Status> Work::RollbackTo(Caller& caller, int number) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
   }
+  if (state_ == State::kGone) co_return why_.ok() ? errors::TransactionFailed() : why_;
   savepoints_.erase(found + 1, savepoints_.end());
+  ++undone_;
   Become(State::kOpen);
   co_return absl::OkStatus();
 }
@@ -335,36 +346,52 @@ Task<absl::Status> Work::Commit(Caller& caller, const db::RequestKey* key) {
     Become(State::kGone);
     co_return absl::OkStatus();
   }
-  for (const std::string& command : pending_) lease_.connection().Run(command);
-  lease_.connection().Run("COMMIT");
-  const int first = static_cast<int>(pending_.size());
+  if (!why_.ok()) {
+    LetGo(why_);
+    co_return why_;
+  }
+  Connection& connection = lease_.connection();
+  if (!connection.Alive()) {
+    LetGo(absl::OkStatus());
+    co_return errors::BackendLost(Executed::kRolledBack, /*in_transaction=*/true);
+  }
+  ending_ = true;
+  for (const std::string& command : pending_) connection.Run(command);
+  connection.Run("COMMIT");
   pending_.clear();
-  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, first, SettingOf());
-  if (trial.end != Trip::End::kDone) {
+  // Nobody cancels it.
+  const std::shared_ptr<Trip> trip = connection.Sync();
+  const Trip::End end = co_await lease_.AwaitAtMost(trip, kCommitGrace);
+  if (end != Trip::End::kDone) {
     lease_.Leaves(Hygiene::kClose);
     LetGo(absl::OkStatus());
     co_return errors::CommitOutcomeLost();
   }
-  absl::Status status = trial.status;
-  // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
-  if (status.ok() && trial.trip->results[static_cast<size_t>(first)].tag() != "COMMIT") {
-    status = errors::TransactionFailed();
+  absl::Status status;
+  for (const Result& result : trip->results) {
+    if (!status.ok() || result.kind() != Result::Kind::kError) continue;
+    Caller nobody(backend_.reactor());
+    status = backend_.runner().Why(result, nobody, SettingOf());
   }
+  // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
+  if (status.ok() && trip->results.back().tag() != "COMMIT") status = errors::TransactionFailed();
   LetGo(absl::OkStatus());
   co_return status;
 }
 
-Task<void> Work::Rollback(Caller& caller) {
+Task<void> Work::Rollback(Caller& /*caller*/) {
+  ending_ = true;
   if (lease_ && begun_ && !lease_.connection().lost() && lease_.connection().trips() == 0) {
     lease_.connection().Run("ROLLBACK");
     const std::shared_ptr<Trip> trip = lease_.connection().Sync();
-    co_await lease_.Await(trip, caller);
+    const Trip::End end = co_await lease_.AwaitAtMost(trip, kRollbackLimit);
+    if (end != Trip::End::kDone) lease_.Leaves(Hygiene::kClose);
   }
   LetGo(absl::OkStatus());
 }
 
 void Work::End(const absl::Status& why) {
-  if (state_ == State::kGone || !why_.ok()) return;
+  if (state_ == State::kGone || !why_.ok() || ending_) return;
   why_ = why;
   if (running_ != nullptr) return running_->Stop();
   LetGo(why);

@@ -33,6 +33,7 @@ struct Reading {
   std::optional<db::Rows> replay;  // the whole answer of an earlier request
   int64_t fetch = 100;             // rows to ask for next
   bool fetched_all = false;
+  int undone = 0;  // the Work's count when the cursor was made
   bool first = true;
   db::Rows facts;  // closing ones
 };
@@ -84,6 +85,26 @@ class Work : public std::enable_shared_from_this<Work> {
   Task<absl::Status> Guard(Caller& caller);
   // Its end: what came after it stays, or is undone. Undoing revives what failed since.
   Task<absl::Status> Unguard(Caller& caller, bool keep);
+
+  // Marks that an operation runs, which is to be stopped before the work is ended. They nest.
+  class Running {
+   public:
+    Running(Work& work, Caller& caller)
+        : work_(work), outer_(std::exchange(work.running_, &caller)) {}
+
+    ~Running() {
+      work_.running_ = outer_;
+      // It was to be ended meanwhile.
+      if (outer_ == nullptr && !work_.why_.ok()) work_.LetGo(work_.why_);
+    }
+
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    Work& work_;
+    Caller* const outer_;
+  };
 
   // While it lives, a failure leaves the guard that was set last to go back to.
   class Kept {
@@ -138,20 +159,6 @@ class Work : public std::enable_shared_from_this<Work> {
   Backend& backend() const { return backend_; }
 
  private:
-  // Marks that an operation runs.
-  class Running {
-   public:
-    Running(Work& work, Caller& caller) : work_(work) { work_.running_ = &caller; }
-
-    ~Running() { work_.running_ = nullptr; }
-
-    Running(const Running&) = delete;
-    Running& operator=(const Running&) = delete;
-
-   private:
-    Work& work_;
-  };
-
   absl::Status Ready(Caller& caller) const;
   // A connection, and BEGIN among what is pending.
   Task<absl::Status> Begin(Caller& caller);
@@ -163,6 +170,11 @@ class Work : public std::enable_shared_from_this<Work> {
                                              const db::Statement& statement,
                                              Runner::Report& report);
   Task<absl::StatusOr<db::Rows>> ExecuteKeyed(Caller& caller, const db::Statement& statement);
+  // Only as many rows as are asked for leave the server.
+  Task<absl::StatusOr<db::Rows>> ExecuteAsCursor(Caller& caller,
+                                                 const db::Statement& statement,
+                                                 std::shared_ptr<Plan> plan,
+                                                 Runner::Report& report);
   absl::Status MayRun(const Plan& plan, bool read_only) const;
   Task<absl::StatusOr<std::shared_ptr<Reading>>> OpenWhole(Caller& caller,
                                                            const db::Statement& statement,
@@ -189,6 +201,8 @@ class Work : public std::enable_shared_from_this<Work> {
   const OnChange on_change_;
   Lease lease_;
   State state_ = State::kOpen;
+  bool ending_ = false;               // COMMIT or ROLLBACK is on its way
+  int undone_ = 0;                    // times that it went back to a savepoint
   bool begun_ = false;                // BEGIN was sent
   std::vector<std::string> pending_;  // to be sent before anything else
   std::vector<int> savepoints_;

@@ -68,6 +68,7 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Work::Reserve(Caller& call
 Task<absl::Status> Work::Store(Caller& caller,
                                const db::RequestKey& key,
                                const db::BatchResults& results) {
+  CO_CHECK(Ready(caller));
   lease_.connection().Run(StoreSql(), StoreValues(key, results), Format::kText);
   const Trial stored = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (stored.status.ok()) co_return absl::OkStatus();
@@ -201,17 +202,22 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
   CO_CHECK(co_await Begin(caller));
   Connection& connection = lease_.connection();
   std::vector<int> places;
+  std::vector<size_t> fresh;  // prepared in this trip
   for (const std::string& command : pending_) connection.Run(command);
   int place = static_cast<int>(pending_.size());
   pending_.clear();
   begun_ = true;
   for (size_t i = 0; i < plans.size(); ++i) {
     lease_.Leaves(backend_.HygieneOf(*plans[i]));
-    if (connection.statements().Find(plans[i]->id) == nullptr) ++place;
+    if (connection.statements().Find(plans[i]->id) == nullptr) {
+      fresh.push_back(i);
+      ++place;
+    }
     places.push_back(place++);
     runner.Send(connection, *plans[i], values[i]);
   }
   const Trial trial = co_await runner.Go(lease_, caller, nullptr, 0, SettingOf());
+  for (const size_t i : fresh) runner.Keep(connection, *plans[i], trial, places[i] - 1);
   for (size_t i = 0; i < plans.size(); ++i) {
     const db::Execution& execution = batch.executions[begin + i];
     absl::Status failure;
@@ -231,9 +237,10 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
         }
       } else {
         failure = trial.status;
-        // It was to be prepared, and may not have been.
-        connection.statements().Remove(plans[i]->id);
-        if (IsStalePlan(trial.error)) backend_.plans().Forget(*plans[i]);
+        if (IsStalePlan(trial.error)) {
+          connection.statements().Remove(plans[i]->id);
+          backend_.plans().Forget(*plans[i]);
+        }
       }
     }
     const absl::Status ended = co_await AfterFailure(caller, failure);
@@ -258,10 +265,12 @@ Task<absl::Status> Work::RunAll(Caller& caller,
     size_t place = pending_.size();
     pending_.clear();
     begun_ = true;
-    if (connection.statements().Find(plan->id) == nullptr) ++place;
+    const bool fresh = connection.statements().Find(plan->id) == nullptr;
+    if (fresh) ++place;
     const size_t end = std::min(values.size(), begin + kMostInTrip);
     for (size_t i = begin; i < end; ++i) runner.Send(connection, *plan, values[i]);
     const Trial trial = co_await runner.Go(lease_, caller, plan.get(), 0, SettingOf());
+    if (fresh) runner.Keep(connection, *plan, trial, static_cast<int>(place) - 1);
     if (trial.end != Trip::End::kDone) {
       absl::Status failure = co_await AfterFailure(caller, trial.status);
       co_return failure;

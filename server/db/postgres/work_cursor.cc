@@ -92,6 +92,7 @@ Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenCursor(Caller& caller,
   reading->chunk_bytes = statement.chunk_bytes;
   reading->name = absl::StrCat("sluice_cursor_", ++cursors_);
   reading->facts.has_columns = true;
+  reading->undone = undone_;
 
   Connection& connection = lease_.connection();
   for (const std::string& command : pending_) connection.Run(command);
@@ -112,6 +113,41 @@ Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenCursor(Caller& caller,
   reading->fetched_all =
       trial.trip->results[static_cast<size_t>(first) + 1].rows() < reading->fetch;
   co_return reading;
+}
+
+Task<absl::StatusOr<db::Rows>> Work::ExecuteAsCursor(Caller& caller,
+                                                     const db::Statement& statement,
+                                                     std::shared_ptr<Plan> plan,
+                                                     Runner::Report& report) {
+  Runner& runner = backend_.runner();
+  CO_CHECK(co_await Learn(caller, plan));
+  ParameterValues values;
+  CO_CHECK(runner.Bind(*plan, statement, values));
+  Connection& connection = lease_.connection();
+  for (const std::string& command : pending_) connection.Run(command);
+  const int first = static_cast<int>(pending_.size()) + 1;
+  pending_.clear();
+  begun_ = true;
+  const std::string name = absl::StrCat("sluice_cursor_", ++cursors_);
+  connection.Run(absl::StrCat("DECLARE ", name, " NO SCROLL CURSOR FOR ", plan->sql),
+                 plan->parameters, values, Format::kText);
+  connection.Run(absl::StrCat("FETCH ", statement.max_rows + 1, " FROM ", name), ParameterValues(),
+                 plan->results);
+  connection.Run(absl::StrCat("CLOSE ", name));
+  const Trial trial = co_await runner.Go(lease_, caller, plan.get(), first, SettingOf());
+  report.sent = true;
+  absl::Status failure = trial.status;
+  if (failure.ok()) {
+    const Result& result = trial.trip->results[static_cast<size_t>(first)];
+    plan->speed.Learn(trial.trip->over - trial.trip->begun);
+    absl::StatusOr<db::Rows> rows = runner.Collect(
+        result, *plan, statement.max_rows, statement.max_bytes, report.shares, report.columns);
+    if (rows.ok()) co_return rows;
+    failure = rows.status();
+  }
+  report.failed = true;
+  absl::Status told = co_await AfterFailure(caller, failure);
+  co_return told;
 }
 
 Task<absl::Status> Work::Fetch(Caller& caller, Reading& reading) {
@@ -171,7 +207,7 @@ Task<absl::StatusOr<db::Rows>> Work::Next(Caller& caller, std::shared_ptr<Readin
     co_return chunk;
   }
   if (!reading->name.empty()) {
-    pending_.push_back(absl::StrCat("CLOSE ", reading->name));
+    Abandon(*reading);
     reading->facts.count += reading->chunker->result().rows();
     reading->facts.command_tag = absl::StrCat("SELECT ", reading->facts.count);
     reading->name.clear();
@@ -185,7 +221,9 @@ Task<absl::StatusOr<db::Rows>> Work::Next(Caller& caller, std::shared_ptr<Readin
 }
 
 void Work::Abandon(const Reading& reading) {
-  if (!reading.name.empty() && state_ == State::kOpen && why_.ok()) {
+  // One that was made after the savepoint that was gone back to is not there any more.
+  const bool there = !reading.name.empty() && reading.undone == undone_;
+  if (there && state_ == State::kOpen && why_.ok()) {
     pending_.push_back(absl::StrCat("CLOSE ", reading.name));
   }
 }

@@ -86,7 +86,7 @@ class Transaction : public Session {
   virtual Task<absl::Status> Release(const Context& ctx, int number) = 0;
 
   // Ends it for `why`: what runs is asked to end and answers `why`, as does what comes, and all is
-  // rolled back. Not a COMMIT that has begun. Any thread, never waits.
+  // rolled back, perhaps a moment later. Not a COMMIT that has begun. Any thread, never waits.
   virtual void End(const absl::Status& why) = 0;
 
   // Any thread, never waits.

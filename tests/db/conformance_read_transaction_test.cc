@@ -230,7 +230,7 @@ TEST_P(ConformanceReadTransaction, AnEndFromOutsideEndsItIdleOrNot) {
       std::thread([&] { transaction->End(why); }).join();
       EXPECT_EQ(pending.Wait().status(), why);
     }
-    EXPECT_EQ(StateOf(*transaction), State::kGone);
+    EXPECT_TRUE(RunUntil(executor_, [&] { return StateOf(*transaction) == State::kGone; }));
     EXPECT_EQ(transaction->standing().why, why);
     EXPECT_EQ(In(*transaction, "SELECT 1").status(), why);
     EXPECT_EQ(ReadAll(executor_, *transaction, db::Statement("SELECT 1")).status(), why);

@@ -20,10 +20,14 @@ class PostgresFaultsTest(rpc.TestCase):
         self.rpc = self.client(self.server)
         self.rpc.query("CREATE TABLE t(a int PRIMARY KEY, b text)")
 
-    def running(self, text):
+    def sleeps(self, which="true"):
+        """Some statement is in pg_sleep, whatever its text is to the server."""
         return self.postgres.psql(
-            f"SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%{text}%' "
-            "AND pid <> pg_backend_pid()").strip() != "0"
+            f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND {which}").strip() != "0"
+
+    def sleeps_alone(self):
+        """On a shared connection it would have been ended by now."""
+        return self.sleeps("now() - query_start > '0.4 s'")
 
     def begin_call(self, sql, **fields):
         """The call, on its way to the server's knowledge."""
@@ -38,8 +42,7 @@ class PostgresFaultsTest(rpc.TestCase):
 
     def test_Fault4_a_write_whose_answer_is_lost_may_have_been_applied(self):
         call = self.begin_call("INSERT INTO t SELECT 1, pg_sleep(20)::text")
-        harness.wait_for(lambda: self.running("pg_sleep"), 10, "it runs")
-        time.sleep(0.6)  # on a connection of its own by now
+        harness.wait_for(self.sleeps_alone, 10, "it runs on a connection of its own")
         self.postgres.psql(KILL)
         failure = rpc.Failure(call.exception(timeout=10))
         self.assertEqual((failure.code, failure.reason, failure.executed), (Code.UNKNOWN, "BACKEND_LOST", "unknown"))
@@ -79,10 +82,9 @@ class PostgresFaultsTest(rpc.TestCase):
 
     def test_Fault32_a_call_that_is_cancelled_ends_its_statement(self):
         call = self.begin_call("SELECT pg_sleep(30), 32")
-        harness.wait_for(lambda: self.running("pg_sleep"), 10, "it runs")
-        time.sleep(0.6)  # on a connection of its own by now
+        harness.wait_for(self.sleeps_alone, 10, "it runs on a connection of its own")
         call.cancel()
-        harness.wait_for(lambda: not self.running("pg_sleep"), 10, "it is ended")
+        harness.wait_for(lambda: not self.sleeps(), 10, "it is ended")
         for n in range(50):
             self.assertEqual(self.rpc.rows("SELECT $1::int", n), [(n,)])
 
@@ -91,7 +93,7 @@ class PostgresFaultsTest(rpc.TestCase):
         begin = time.monotonic()
         self.assert_fails(Code.DEADLINE_EXCEEDED, begun.query, "SELECT pg_sleep(30)", timeout=0.5)
         self.assertLess(time.monotonic() - begin, 5)
-        harness.wait_for(lambda: not self.running("pg_sleep"), 10, "it is ended")
+        harness.wait_for(lambda: not self.sleeps(), 10, "it is ended")
         self.assertEqual(self.rpc.rows("SELECT a FROM t"), [])
 
     def test_Fault49_a_failure_is_only_its_own_callers(self):

@@ -15,7 +15,6 @@ namespace sluice::postgres {
 namespace {
 
 constexpr size_t kNull = std::numeric_limits<size_t>::max();
-constexpr int kBadConnection = -1;
 
 // Settings that the server reports whenever they change.
 constexpr const char* kReported[] = {"client_encoding",       "DateStyle",
@@ -91,7 +90,6 @@ Connection::~Connection() {
 
 void Connection::OnNotice(void* connection, const pg_result* result) {
   auto* const self = static_cast<Connection*>(connection);
-  ++self->notices_;
   // The server's last words to a session that asked nothing.
   const char* const severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
   if (severity != nullptr && absl::string_view(severity) == "FATAL") self->ended_ = true;
@@ -99,7 +97,6 @@ void Connection::OnNotice(void* connection, const pg_result* result) {
 
 void Connection::Sent(int ok) {
   if (next_ == nullptr) next_ = std::make_shared<Trip>();
-  ++next_->messages;
   if (ok != 1) Lose();
 }
 
@@ -179,11 +176,7 @@ void Connection::OnReady(bool readable, bool writable) {
     // What is to be sent may be waiting for what the server wants to be rid of.
     if (writing_) Flush();
     if (lost_) return;
-    if (copy_ != nullptr) {
-      ReadCopy();
-    } else {
-      Read();
-    }
+    Read();
   }
 }
 
@@ -193,8 +186,7 @@ void Connection::Flush() {
   const bool writing = left > 0;
   if (writing == writing_) return;
   writing_ = writing;
-  reactor_.WatchFor(socket_, !copy_paused_, writing_);
-  if (!writing && copy_ != nullptr && copy_started_) copy_->OnCopyRoom();
+  reactor_.WatchWriting(socket_, writing_);
 }
 
 void Connection::Read() {
@@ -242,89 +234,6 @@ void Connection::Lose() {
   std::deque<std::shared_ptr<Trip>> trips;
   trips.swap(trips_);
   for (const std::shared_ptr<Trip>& trip : trips) trip->Finish(Trip::End::kLost);
-  if (copy_ != nullptr) std::exchange(copy_, nullptr)->OnCopyEnd(nullptr);
-}
-
-bool Connection::BeginCopy(const std::string& sql, CopySink* sink) {
-  if (lost_ || !trips_.empty() || PQexitPipelineMode(connection_) != 1 ||
-      PQsendQuery(connection_, sql.c_str()) != 1) {
-    Lose();
-    return false;
-  }
-  copy_ = sink;
-  copy_started_ = copy_paused_ = copy_in_ = false;
-  copy_result_.reset();
-  Flush();
-  return !lost_;
-}
-
-void Connection::PauseCopy(bool paused) {
-  if (lost_ || copy_ == nullptr || copy_paused_ == paused) return;
-  copy_paused_ = paused;
-  // What is not read stays with the server, which waits.
-  reactor_.WatchFor(socket_, !copy_paused_, writing_);
-  if (!paused) ReadCopy();
-}
-
-bool Connection::SendCopy(absl::string_view bytes) {
-  if (lost_ || copy_ == nullptr) return false;
-  // libpq takes everything, however little the socket takes: the caller keeps to a bound.
-  if (PQputCopyData(connection_, bytes.data(), static_cast<int>(bytes.size())) == kBadConnection) {
-    Lose();
-    return false;
-  }
-  Flush();
-  return !lost_;
-}
-
-bool Connection::EndCopy(const char* error) {
-  if (lost_ || copy_ == nullptr) return false;
-  if (PQputCopyEnd(connection_, error) == kBadConnection) {
-    Lose();
-    return false;
-  }
-  copy_started_ = copy_in_ = false;
-  Flush();
-  return !lost_;
-}
-
-void Connection::ReadCopy() {
-  while (!lost_ && copy_ != nullptr) {
-    // While rows go to the server, what it says of them is read at their end.
-    if (copy_in_ || copy_paused_) return;
-    if (copy_started_) {
-      char* data = nullptr;
-      const int size = PQgetCopyData(connection_, &data, /*async=*/1);
-      if (size == 0) return;
-      if (size > 0) {
-        copy_->OnCopyData({data, static_cast<size_t>(size)});
-        PQfreemem(data);
-        continue;
-      }
-      copy_started_ = false;  // the end, or no copy out of the server: a result says more
-    }
-    if (PQisBusy(connection_) != 0) return;
-    PGresult* const raw = PQgetResult(connection_);
-    if (raw == nullptr) return FinishCopy();
-    Result result(raw);
-    if (result.kind() == Result::Kind::kCopyOut || result.kind() == Result::Kind::kCopyIn) {
-      copy_in_ = result.kind() == Result::Kind::kCopyIn;
-      copy_started_ = true;
-      copy_->OnCopyStarted(result);
-    } else if (!copy_result_.has_value() || !copy_result_->failed()) {
-      copy_result_.emplace(std::move(result));
-    }
-  }
-}
-
-// The server is done with it, and the session is idle.
-void Connection::FinishCopy() {
-  CopySink* const sink = std::exchange(copy_, nullptr);
-  copy_started_ = copy_in_ = false;
-  std::optional<Result> result = std::move(copy_result_);
-  copy_result_.reset();
-  if (PQenterPipelineMode(connection_) != 1) Lose();
-  sink->OnCopyEnd(result.has_value() ? &*result : nullptr);
 }
 
 void Connection::Cancel() {
@@ -349,24 +258,6 @@ std::string Connection::Settings() const {
 
 bool Connection::SettingsUnchanged() const {
   return Settings() == settings_;
-}
-
-int Connection::backend_pid() const {
-  return PQbackendPID(connection_);
-}
-
-int Connection::server_version() const {
-  return PQserverVersion(connection_);
-}
-
-absl::string_view Connection::server_version_text() const {
-  const char* const text = PQparameterStatus(connection_, "server_version");
-  return text == nullptr ? absl::string_view() : absl::string_view(text);
-}
-
-std::string Connection::host() const {
-  const char* const host = PQhost(connection_);
-  return host == nullptr ? "" : host;
 }
 
 }  // namespace sluice::postgres

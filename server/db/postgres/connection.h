@@ -81,7 +81,6 @@ class Trip {
   absl::InlinedVector<Result, 3> results;
   // After its Sync; not known to libpq while another trip is under way.
   Block block = Block::kUnknown;
-  int messages = 0;              // that have a result each
   absl::Duration begun;          // when the server came to it, on the steady clock
   absl::Duration over;           // when its Sync came back
   std::function<void()> on_end;  // for what goes on though nobody waits
@@ -134,31 +133,6 @@ class Connection final : public Watcher {
   // Ends the trip and sends it.
   std::shared_ptr<Trip> Sync();
 
-  // COPY, outside of the pipeline; only while no trip is under way. The owner of the sink waits for
-  // its end before anything else is sent.
-  class CopySink {
-   public:
-    virtual void OnCopyStarted(const Result& result) = 0;
-    virtual void OnCopyData(absl::string_view row) = 0;
-    // Null: the connection is lost.
-    virtual void OnCopyEnd(const Result* result) = 0;
-    // What was given to SendCopy has left.
-    virtual void OnCopyRoom() = 0;
-
-   protected:
-    virtual ~CopySink() = default;
-  };
-
-  bool BeginCopy(const std::string& sql, CopySink* sink);
-  // Whether more data is to be taken from the server, in COPY TO.
-  void PauseCopy(bool paused);
-  // Bytes of rows, in COPY FROM. False: the connection is lost.
-  bool SendCopy(absl::string_view bytes);
-  // `error`: why it is given up; null to complete it.
-  bool EndCopy(const char* error);
-
-  bool copy_wants_room() const { return writing_; }
-
   // Ends it: what is under way is lost.
   void Abort() { Lose(); }
 
@@ -194,16 +168,9 @@ class Connection final : public Watcher {
   // Null: none was made since the last time that this was asked.
   std::shared_ptr<Cancelling> TakeCancelling() { return std::exchange(cancelling_, nullptr); }
 
-  int backend_pid() const;
-  int server_version() const;
-  absl::string_view server_version_text() const;
-  std::string host() const;
-
   StatementCache& statements() { return statements_; }
 
   absl::Duration made() const { return made_; }
-
-  int64_t notices() const { return notices_; }
 
  private:
   static void OnNotice(void* connection, const pg_result* result);
@@ -211,8 +178,6 @@ class Connection final : public Watcher {
   void OnReady(bool readable, bool writable) override;
   void Flush();
   void Read();
-  void ReadCopy();
-  void FinishCopy();
   void Sent(int ok);
   void FinishTrip();
   // Ends every trip.
@@ -229,16 +194,10 @@ class Connection final : public Watcher {
   StatementCache statements_;
   std::deque<std::shared_ptr<Trip>> trips_;
   std::shared_ptr<Trip> next_;  // being put together
-  CopySink* copy_ = nullptr;
-  bool copy_started_ = false;
-  bool copy_in_ = false;  // to the server
-  bool copy_paused_ = false;
-  std::optional<Result> copy_result_;
-  bool writing_ = false;  // the socket took not all that is to be sent
+  bool writing_ = false;        // the socket took not all that is to be sent
   bool lost_ = false;
   bool ended_ = false;  // the server has said so
   bool stray_cancel_ = false;
-  int64_t notices_ = 0;
   std::string settings_;
 };
 

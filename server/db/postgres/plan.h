@@ -54,12 +54,6 @@ class Speed {
 };
 
 struct Plan {
-  struct Column {
-    Oid type = 0;
-    std::string name;
-    int modifier = 0;
-  };
-
   uint64_t id = 0;  // never used twice in a process
   // By its text alone.
   db::StatementShape shape;
@@ -73,7 +67,6 @@ struct Plan {
   // Once the server described it.
   bool described = false;
   std::vector<Oid> parameters;
-  std::vector<Column> columns;
   bool has_columns = false;
   Format results = Format::kText;
   std::string encoded_columns;  // `columns` of the reply, in wire form

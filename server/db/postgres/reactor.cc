@@ -114,9 +114,9 @@ void Reactor::Watch(int socket, Watcher* watcher) {
   epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event);
 }
 
-void Reactor::WatchFor(int socket, bool reading, bool writing) {
+void Reactor::WatchWriting(int socket, bool writing) {
   epoll_event event{};
-  event.events = (reading ? EPOLLIN : 0u) | (writing ? EPOLLOUT : 0u);
+  event.events = EPOLLIN | (writing ? EPOLLOUT : 0u);
   event.data.fd = socket;
   epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event);
 }

@@ -31,10 +31,10 @@ class Reactor final : public Executor {
   // Runs `what` on its thread. Any thread.
   void PostFunction(std::function<void()> what);
 
-  // Own thread, these three. A socket has one watcher, which is told of reading unless it asks for
-  // something else.
+  // Own thread, these three. A socket has one watcher, which is told of reading, and of writing
+  // while it asks for that.
   void Watch(int socket, Watcher* watcher);
-  void WatchFor(int socket, bool reading, bool writing);
+  void WatchWriting(int socket, bool writing);
   void Unwatch(int socket);
 
  private:

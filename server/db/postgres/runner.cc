@@ -172,27 +172,22 @@ Task<absl::Status> Runner::Learn(Link& link,
 
 void Runner::Keep(const Result& description, Plan& plan) const {
   plan.parameters.clear();
-  plan.columns.clear();
   for (int i = 0; i < description.parameters(); ++i) {
     plan.parameters.push_back(description.parameter(i));
   }
   pb::QueryResponse reply;
   bool binary = true;
   for (int i = 0; i < description.columns(); ++i) {
-    Plan::Column column;
-    column.type = description.type(i);
+    const Oid oid = description.type(i);
     const absl::string_view name = description.name(i);
-    column.name = SanitizeForMessage(std::string_view(name.data(), name.size()), kNameBytes);
-    column.modifier = description.modifier(i);
-    binary = binary && types_.HasBinary(column.type);
+    binary = binary && types_.HasBinary(oid);
     pb::Column& told = *reply.add_columns();
-    told.set_name(column.name);
-    told.set_type(types_.ValueTypeOf(column.type));
-    const Type* const type = types_.Find(column.type);
+    told.set_name(SanitizeForMessage(std::string_view(name.data(), name.size()), kNameBytes));
+    told.set_type(types_.ValueTypeOf(oid));
+    const Type* const type = types_.Find(oid);
     if (type != nullptr) told.set_native_type(type->name);
-    told.set_oid(column.type);
-    told.set_type_modifier(column.modifier);
-    plan.columns.push_back(std::move(column));
+    told.set_oid(oid);
+    told.set_type_modifier(description.modifier(i));
   }
   plan.has_columns = description.columns() > 0 || plan.reads;
   plan.results = binary ? Format::kBinary : Format::kText;

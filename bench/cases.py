@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from harness import ALL_SQL, INSERT_SQL, POINT_SQL, BenchError, Missing, end_beside, pluck, scan_sql, split_cores
+from postgres_cases import POSTGRES_CASES
 from transactions import interact_vs_unary, transactions_vs_library
 
 
@@ -283,4 +284,5 @@ CASES = (
     (("sqlite_interact_vs_unary_p50",), interact_vs_unary),
     (("start_ms",), start_ms),
     (("idle_rss_mib",), idle_rss_mib),
+    *POSTGRES_CASES,
 )

@@ -72,8 +72,9 @@ class Server:
 class Bench:
     """The programs under test, a folder for their data, and how long to measure."""
 
-    def __init__(self, bin_dir, quick):
+    def __init__(self, bin_dir, quick, wanted):
         self.bin = bin_dir
+        self.quick = quick
         self.rounds = 2 if quick else 5
         self.warm_up = 0.2 if quick else 1
         self.seconds = 0.5 if quick else 3
@@ -85,6 +86,8 @@ class Bench:
         self.database = self.path / "items.db"
         self.servers = []
         self.table = []
+        self.wanted = wanted  # names of ratios
+        self.closing = []
         make_database(self.database)
 
     def program(self, name):
@@ -100,10 +103,14 @@ class Bench:
         return server
 
     def sluiced(self, environment=None, cpus=None):
+        return self.start_sluiced(f"sqlite:///{self.database}", environment, cpus)
+
+    def start_sluiced(self, url, environment=None, cpus=None):
+        """A server with a data folder of its own; the URL may hold a password, so it comes by the environment."""
         self.data_dirs = getattr(self, "data_dirs", 0) + 1
         return self.start([self.program("sluiced"), "--listen", "127.0.0.1:0",
-                           "--data-dir", str(self.path / f"data{self.data_dirs}"),
-                           "--database", f"sqlite:///{self.database}"], environment, cpus)
+                           "--data-dir", str(self.path / f"data{self.data_dirs}")],
+                          {"DATABASE_URL": url, **(environment or {})}, cpus)
 
     def empty_database(self, name):
         """A database with a table to insert into, of its own for each measurement."""
@@ -115,10 +122,7 @@ class Bench:
         return path
 
     def sluiced_on(self, database):
-        self.data_dirs = getattr(self, "data_dirs", 0) + 1
-        return self.start([self.program("sluiced"), "--listen", "127.0.0.1:0",
-                           "--data-dir", str(self.path / f"data{self.data_dirs}"),
-                           "--database", f"sqlite:///{database}"])
+        return self.start_sluiced(f"sqlite:///{database}")
 
     def echo(self, cpus=None):
         return self.start([self.program("sluice_echo"), "--rows", str(ROWS)], cpus=cpus)
@@ -128,17 +132,24 @@ class Bench:
             server.stop()
             self.servers.remove(server)
 
+    def on_close(self, closing):
+        """To be called when all servers have ended."""
+        self.closing.append(closing)
+
     def close(self):
         self.stop(*list(self.servers))
+        for closing in self.closing:
+            closing()
         self.folder.cleanup()
 
-    def load_command(self, server, sql, method, **options):
-        command = [self.program("sluice_load"), "--server", server.address, "--server-pid", str(server.pid),
+    def load_command(self, server, sql, method, program="sluice_load", **options):
+        command = [self.program(program), "--server", server.address, "--server-pid", str(server.pid),
                    "--method", method]
         if sql:
             command += ["--sql", sql]
-        if method not in ("query", "stream"):
-            command += ["--keys", str(ROWS), "--seed", str(time.time_ns())]
+        if method not in ("query", "stream", "bulk"):
+            options.setdefault("keys", ROWS)
+            command += ["--seed", str(time.time_ns())]
         options.setdefault("warmup", self.warm_up)
         options.setdefault("duration", self.seconds)
         for name, value in options.items():

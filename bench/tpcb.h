@@ -29,23 +29,23 @@ struct TpcbValues {
 
 struct TpcbStatement {
   const char* sql;
-  std::array<int64_t TpcbValues::*, 4> params;  // ?1 and on; nullptr beyond the last
+  std::array<int64_t TpcbValues::*, 4> params;  // $1 and on; nullptr beyond the last
   bool reads;                                   // answers one row; the others change one
 };
 
 inline constexpr TpcbStatement kTpcbStatements[] = {
-    {"UPDATE pgbench_accounts SET abalance = abalance + ?1 WHERE aid = ?2",
+    {"UPDATE pgbench_accounts SET abalance = abalance + $1 WHERE aid = $2",
      {&TpcbValues::delta, &TpcbValues::aid},
      false},
-    {"SELECT abalance FROM pgbench_accounts WHERE aid = ?1", {&TpcbValues::aid}, true},
-    {"UPDATE pgbench_tellers SET tbalance = tbalance + ?1 WHERE tid = ?2",
+    {"SELECT abalance FROM pgbench_accounts WHERE aid = $1", {&TpcbValues::aid}, true},
+    {"UPDATE pgbench_tellers SET tbalance = tbalance + $1 WHERE tid = $2",
      {&TpcbValues::delta, &TpcbValues::tid},
      false},
-    {"UPDATE pgbench_branches SET bbalance = bbalance + ?1 WHERE bid = ?2",
+    {"UPDATE pgbench_branches SET bbalance = bbalance + $1 WHERE bid = $2",
      {&TpcbValues::delta, &TpcbValues::bid},
      false},
     {"INSERT INTO pgbench_history(tid, bid, aid, delta, mtime)"
-     " VALUES (?1, ?2, ?3, ?4, CURRENT_TIMESTAMP)",
+     " VALUES ($1, $2, $3, $4, CURRENT_TIMESTAMP)",
      {&TpcbValues::tid, &TpcbValues::bid, &TpcbValues::aid, &TpcbValues::delta},
      false},
 };

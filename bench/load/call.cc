@@ -1,6 +1,6 @@
 #include "bench/load/call.h"
 
-#include <iterator>
+#include <grpcpp/support/proto_buffer_reader.h>
 
 namespace sluice::bench {
 
@@ -12,7 +12,7 @@ void UnaryCall::Start(RequestMaker& maker) {
   reader_.reset();  // lives in its call's memory, which goes with the context
   context_.emplace();
   const grpc::ByteBuffer request = maker.Next();
-  key_ = maker.key();
+  keys_ = maker.keys_read();
   method_ = maker.method();
   reader_ = stub_.PrepareUnaryCall(&*context_, maker.path(), request, &queue_);
   reader_->StartCall();
@@ -25,16 +25,9 @@ bool UnaryCall::OnEvent(bool /*ok*/, Totals& totals) {
     return true;
   }
   totals.bytes += response_.Length();
-  if (key_ > 0) {
-    ++totals.rows;
-    error_ = CheckPoint(&response_, key_);
-  } else {
-    const ResponseFacts facts = Inspect(&response_, method_);
-    totals.rows += facts.rows;
-    error_ = facts.well_formed ? "" : "a response that is not a message";
-    if (method_ == Method::kTpcbBatch && facts.rows != std::size(kTpcbStatements)) {
-      error_ = std::to_string(facts.rows) + " results for a transaction";
-    }
+  {
+    grpc::ProtoBufferReader reader(&response_);
+    error_ = TakeAnswer(reader, method_, keys_, Reading::kWhole, totals);
   }
   response_.Clear();
   return true;
@@ -62,14 +55,19 @@ bool StreamCall::OnEvent(bool ok, Totals& totals) {
     state_ = State::kReading;
     stream_->Read(&response_, this);
   } else {
-    const ResponseFacts facts = Inspect(&response_, Method::kStream);
+    totals.bytes += response_.Length();
+    const ResponseFacts facts = Facts();
     totals.rows += facts.rows;
-    totals.bytes += facts.bytes;
     complete_ = facts.well_formed && facts.last;
     response_.Clear();
     stream_->Read(&response_, this);
   }
   return false;
+}
+
+ResponseFacts StreamCall::Facts() {
+  grpc::ProtoBufferReader reader(&response_);
+  return Inspect(reader, Method::kStream);
 }
 
 std::string StreamCall::Error() const {

@@ -6,18 +6,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/generic/generic_stub.h>
 
+#include "bench/load/answer.h"
+#include "bench/load/meter.h"
 #include "bench/load/request.h"
 
 namespace sluice::bench {
-
-struct Totals {
-  uint64_t rows = 0;
-  uint64_t bytes = 0;
-};
 
 std::string Describe(const grpc::Status& status);
 
@@ -68,7 +66,7 @@ class UnaryCall final : public Call {
   std::unique_ptr<grpc::GenericClientAsyncResponseReader> reader_;
   grpc::ByteBuffer response_;
   grpc::Status status_;
-  uint64_t key_ = 0;  // 0: not a point read
+  std::vector<uint64_t> keys_;  // that it reads
   Method method_ = Method::kPoint;
   std::string error_;
 };
@@ -83,6 +81,8 @@ class StreamCall final : public Call {
 
  private:
   enum class State { kStarting, kWriting, kReading, kFinishing };
+
+  ResponseFacts Facts();
 
   grpc::GenericStub& stub_;
   grpc::CompletionQueue& queue_;

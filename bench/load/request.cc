@@ -3,39 +3,44 @@
 #include <utility>
 
 #include <google/protobuf/io/coded_stream.h>
-#include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/slice.h>
 
 namespace sluice::bench {
 namespace {
 
-using google::protobuf::io::CodedInputStream;
 using google::protobuf::io::CodedOutputStream;
 
 // Query and StreamQuery number these fields alike.
 constexpr uint8_t kParamsTag = 3 << 3 | 2;
 constexpr uint8_t kInt64ValueTag = v1::Value::kInt64ValueFieldNumber << 3 | 0;
-constexpr uint32_t kRowsTag = 2 << 3 | 2;
-constexpr uint32_t kLastTag = v1::StreamQueryResponse::kLastFieldNumber << 3 | 0;
 static_assert(v1::QueryRequest::kParamsFieldNumber == 3);
-static_assert(v1::QueryResponse::kRowsFieldNumber == 2);
-static_assert(v1::StreamQueryResponse::kRowsFieldNumber == 2);
 
 // A step and its sets, each of them a ParameterSet with one number.
 constexpr uint8_t kStepsTag = v1::ExecuteBatchRequest::kStepsFieldNumber << 3 | 2;
 constexpr uint8_t kSetsTag = v1::BatchStep::kParameterSetsFieldNumber << 3 | 2;
 constexpr uint8_t kSetParamsTag = v1::ParameterSet::kParamsFieldNumber << 3 | 2;
-constexpr uint32_t kResultsTag = v1::ExecuteBatchResponse::kResultsFieldNumber << 3 | 2;
+
+bool HasSets(Method method) {
+  return method == Method::kBatch || method == Method::kPointBatch;
+}
+
+// Are the keys those of rows that the answer has to hold?
+bool Reads(Method method) {
+  return method == Method::kPoint || method == Method::kPointBatch;
+}
 
 bool HasKey(Method method) {
-  return method == Method::kPoint || method == Method::kInsert || method == Method::kBatch;
+  return method == Method::kPoint || method == Method::kInsert || HasSets(method);
 }
 
 std::string PathOf(Method method) {
   switch (method) {
     case Method::kStream:
       return "/sluice.v1.QueryService/StreamQuery";
+    case Method::kBulk:
+      return "/sluice.v1.QueryService/BulkInsert";
     case Method::kBatch:
+    case Method::kPointBatch:
     case Method::kTpcbBatch:
       return "/sluice.v1.QueryService/ExecuteBatch";
     default:
@@ -50,7 +55,7 @@ void AppendVarint(uint64_t value, std::string& out) {
 }
 
 std::string ConstantPart(const RequestOptions& options) {
-  if (options.method == Method::kBatch) {
+  if (HasSets(options.method)) {
     v1::ExecuteBatchRequest request;
     request.set_connection_id(options.connection_id);
     return request.SerializeAsString();
@@ -73,23 +78,6 @@ grpc::ByteBuffer ToBuffer(const std::string& bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-bool Skip(CodedInputStream& in, uint32_t tag) {
-  uint64_t ignored;
-  uint32_t size;
-  switch (tag & 7) {
-    case 0:
-      return in.ReadVarint64(&ignored);
-    case 1:
-      return in.Skip(8);
-    case 2:
-      return in.ReadVarint32(&size) && in.Skip(static_cast<int>(size));
-    case 5:
-      return in.Skip(4);
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 bool InStream(Method method) {
@@ -105,7 +93,7 @@ RequestMaker::RequestMaker(const RequestOptions& options)
       constant_size_(bytes_.size()),
       tpcb_(options.tpcb),
       random_(options.seed) {
-  if (method_ == Method::kBatch) {
+  if (HasSets(method_)) {
     v1::BatchStep step;
     step.set_sql(options.sql);
     step_ = step.SerializeAsString();
@@ -119,7 +107,7 @@ RequestMaker::RequestMaker(const RequestOptions& options)
 // A Value with a random number.
 void RequestMaker::AppendKey(std::string& out) {
   const uint64_t key = random_.UpTo(keys_);
-  if (method_ == Method::kPoint) key_ = key;
+  if (Reads(method_)) keys_read_.push_back(key);
   std::string value(1, static_cast<char>(kInt64ValueTag));
   AppendVarint(key, value);
   AppendVarint(value.size(), out);
@@ -149,53 +137,25 @@ void RequestMaker::FillTpcb() {
   }
 }
 
-grpc::ByteBuffer RequestMaker::Next() {
+const std::string& RequestMaker::NextBytes() {
+  keys_read_.clear();
   if (method_ == Method::kTpcbBatch) {
     FillTpcb();
-    return ToBytes(tpcb_batch_);
-  }
-  if (keys_ > 0) {
+    tpcb_batch_.SerializeToString(&bytes_);
+  } else if (keys_ > 0) {
     bytes_.resize(constant_size_);
-    if (method_ == Method::kBatch) {
+    if (HasSets(method_)) {
       AppendSets();
     } else {
       bytes_.push_back(static_cast<char>(kParamsTag));
       AppendKey(bytes_);
     }
   }
-  return ToBuffer(bytes_);
+  return bytes_;
 }
 
-ResponseFacts Inspect(grpc::ByteBuffer* response, Method method) {
-  ResponseFacts facts;
-  facts.bytes = response->Length();
-  const bool batch = method == Method::kBatch || method == Method::kTpcbBatch;
-  const uint32_t counted = batch ? kResultsTag : kRowsTag;
-  grpc::ProtoBufferReader reader(response);
-  CodedInputStream in(&reader);
-  while (const uint32_t tag = in.ReadTag()) {
-    if (tag == counted) ++facts.rows;
-    if (tag == kLastTag) facts.last = true;
-    if (!Skip(in, tag)) return facts;
-  }
-  facts.well_formed = in.ConsumedEntireMessage();
-  return facts;
-}
-
-std::string CheckPoint(grpc::ByteBuffer* response, uint64_t key) {
-  grpc::ProtoBufferReader reader(response);
-  v1::QueryResponse message;
-  if (!message.ParseFromZeroCopyStream(&reader)) return "a response that is not a message";
-  return CheckPoint(message, key);
-}
-
-std::string CheckPoint(const v1::QueryResponse& response, uint64_t key) {
-  if (response.rows_size() != 1 || response.rows(0).values_size() == 0) {
-    return std::to_string(response.rows_size()) + " rows for a point read";
-  }
-  const auto found = static_cast<uint64_t>(response.rows(0).values(0).int64_value());
-  if (found == key) return "";
-  return "row " + std::to_string(found) + " for key " + std::to_string(key);
+grpc::ByteBuffer RequestMaker::Next() {
+  return ToBuffer(NextBytes());
 }
 
 grpc::ByteBuffer ToBytes(const google::protobuf::MessageLite& message) {

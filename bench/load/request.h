@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <google/protobuf/message_lite.h>
 #include <grpcpp/support/byte_buffer.h>
@@ -15,11 +16,13 @@ namespace sluice::bench {
 
 // What the generator asks for.
 enum class Method {
-  kPoint,   // Query, one row by a random primary key
-  kInsert,  // Query that inserts one row with a random number
-  kBatch,   // ExecuteBatch of that insert with many sets of one number
-  kQuery,   // Query with fixed SQL
-  kStream,  // StreamQuery with fixed SQL
+  kPoint,       // Query, one row by a random primary key
+  kInsert,      // Query that inserts one row with a random number
+  kBatch,       // ExecuteBatch of that insert with many sets of one number
+  kPointBatch,  // ExecuteBatch of point reads by as many keys
+  kQuery,       // Query with fixed SQL
+  kStream,      // StreamQuery with fixed SQL
+  kBulk,        // BulkInsert of rows (id, name, price, note)
   // A call of the first three of these is a transaction of pgbench.
   kTpcbCalls,         // a Query for each statement
   kInteract,          // the same over an Interact stream
@@ -35,7 +38,8 @@ struct RequestOptions {
   std::string connection_id = "default";
   std::string sql;          // with a key that is its one parameter; not of pgbench
   uint64_t keys = 0;        // keys are 1 … keys
-  int64_t sets = 100;       // kBatch: rows in a batch
+  std::string table;        // kBulk
+  int64_t sets = 100;       // kBatch, kBulk: rows in one; kPointBatch: reads
   int64_t chunk_bytes = 0;  // kStream
   TpcbSize tpcb;            // of the database, for pgbench
   uint64_t seed = 1;
@@ -49,8 +53,11 @@ class RequestMaker {
 
   grpc::ByteBuffer Next();
 
-  // The key that the last message reads; 0 when it reads none.
-  uint64_t key() const { return key_; }
+  // The same without gRPC; valid until the next.
+  const std::string& NextBytes();
+
+  // The keys of the rows that the last message reads, in order.
+  const std::vector<uint64_t>& keys_read() const { return keys_read_; }
 
   const std::string& path() const { return path_; }
 
@@ -70,27 +77,12 @@ class RequestMaker {
   std::string path_;
   std::string bytes_;  // the constant part, then room for the key
   const size_t constant_size_;
-  std::string step_;  // kBatch: the step with its sets
+  std::string step_;  // a batch: the step with its sets
   const TpcbSize tpcb_;
   v1::ExecuteBatchRequest tpcb_batch_;  // kTpcbBatch
   Random random_;
-  uint64_t key_ = 0;
+  std::vector<uint64_t> keys_read_;
 };
-
-// What a response says about itself without being parsed: its rows are walked, not decoded.
-struct ResponseFacts {
-  bool well_formed = false;
-  uint64_t rows = 0;
-  uint64_t bytes = 0;
-  bool last = false;  // of a stream
-};
-
-// A batch's results count as rows.
-ResponseFacts Inspect(grpc::ByteBuffer* response, Method method);
-
-// Empty if the response is the one row that has this key in its first column; else what it is.
-std::string CheckPoint(grpc::ByteBuffer* response, uint64_t key);
-std::string CheckPoint(const v1::QueryResponse& response, uint64_t key);
 
 grpc::ByteBuffer ToBytes(const google::protobuf::MessageLite& message);
 

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <vector>
 
+#include "bench/load/answer.h"
 #include "bench/tpcb.h"
 
 namespace sluice::bench {

@@ -114,6 +114,14 @@ absl::StatusOr<v1::RegisterConnectionResponse> Client::RegisterConnection(
                      options, kOnce);
 }
 
+absl::StatusOr<v1::KeepRequestsResponse> Client::KeepRequests(absl::string_view connection_id,
+                                                              const CallOptions& options) const {
+  v1::KeepRequestsRequest request;
+  request.set_connection_id(std::string(connection_id));
+  return impl_->Call(impl_->connection, &v1::ConnectionService::Stub::KeepRequests, request,
+                     options);
+}
+
 absl::StatusOr<v1::CloseConnectionResponse> Client::CloseConnection(
     const v1::CloseConnectionRequest& request, const CallOptions& options) const {
   return impl_->Call(impl_->connection, &v1::ConnectionService::Stub::CloseConnection, request,
@@ -186,6 +194,14 @@ absl::StatusOr<v1::GetHealthResponse> Client::GetHealth(absl::string_view connec
   request.set_connection_id(std::string(connection_id));
   return impl_->Call(impl_->monitoring, &v1::MonitoringService::Stub::GetHealth, request, options,
                      kOnce);
+}
+
+absl::StatusOr<v1::GetPoolStatsResponse> Client::GetPoolStats(absl::string_view connection_id,
+                                                              const CallOptions& options) const {
+  v1::GetPoolStatsRequest request;
+  request.set_connection_id(std::string(connection_id));
+  return impl_->Call(impl_->monitoring, &v1::MonitoringService::Stub::GetPoolStats, request,
+                     options);
 }
 
 absl::StatusOr<bool> Client::IsServing(absl::string_view service,

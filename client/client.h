@@ -141,6 +141,9 @@ class Client {
   // Opens a database and answers its id, which is shown only here. Never retried.
   absl::StatusOr<v1::RegisterConnectionResponse> RegisterConnection(
       const v1::RegisterConnectionRequest& request, const CallOptions& options = {}) const;
+  // Makes a database able to keep the answers of requests with a `request_id`.
+  absl::StatusOr<v1::KeepRequestsResponse> KeepRequests(absl::string_view connection_id,
+                                                        const CallOptions& options = {}) const;
   // Closes one. Never retried. The call may take as long as `drain_timeout`.
   absl::StatusOr<v1::CloseConnectionResponse> CloseConnection(
       const v1::CloseConnectionRequest& request, const CallOptions& options = {}) const;
@@ -165,6 +168,9 @@ class Client {
   absl::StatusOr<v1::GetServerInfoResponse> GetServerInfo(const CallOptions& options = {}) const;
   absl::StatusOr<v1::GetHealthResponse> GetHealth(absl::string_view connection_id = "",
                                                   const CallOptions& options = {}) const;
+  // The server's connections to databases behind a network, and who has them.
+  absl::StatusOr<v1::GetPoolStatsResponse> GetPoolStats(absl::string_view connection_id = "",
+                                                        const CallOptions& options = {}) const;
   // Asks grpc.health.v1 whether `service` is serving; "" is the server as a whole.
   absl::StatusOr<bool> IsServing(absl::string_view service = "",
                                  const CallOptions& options = {}) const;

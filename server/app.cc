@@ -50,8 +50,16 @@ db::DriverSettings DriverSettingsOf(const Settings& settings) {
   out.postgres.pool_min = static_cast<int>(settings.pool.min);
   out.postgres.pool_max = static_cast<int>(settings.pool.max);
   out.postgres.pool_overflow = static_cast<int>(settings.pool.overflow);
+  out.postgres.pool_waiters = static_cast<int>(settings.pool.waiters);
   out.postgres.acquire_timeout = settings.pool.acquire_timeout;
+  out.postgres.idle_timeout = settings.pool.idle_timeout;
   out.postgres.recycle = settings.pool.recycle;
+  out.postgres.pre_ping = settings.pool.pre_ping;
+  out.postgres.statement_cache = static_cast<int>(settings.pool.statement_cache);
+  out.postgres.lanes = static_cast<int>(settings.pool.lanes);
+  out.postgres.lane_allowance = settings.pool.lane_allowance;
+  out.postgres.commit_grace = settings.pool.commit_grace;
+  out.postgres.strict_hygiene = settings.pool.session_hygiene == "strict";
   out.log_sql = settings.log.sql;
   return out;
 }

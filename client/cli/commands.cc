@@ -118,6 +118,8 @@ ExitCode RunCommand(Session& session) {
       return RunConnectionsTest(session);
     case Command::kConnectionsRegister:
       return RunConnectionsRegister(session);
+    case Command::kConnectionsKeepRequests:
+      return RunConnectionsKeepRequests(session);
     case Command::kConnectionsClose:
       return RunConnectionsClose(session);
     case Command::kTxBegin:
@@ -144,6 +146,8 @@ ExitCode RunCommand(Session& session) {
       return RunTxOutcome(session);
     case Command::kHealth:
       return RunHealth(session);
+    case Command::kStats:
+      return RunStats(session);
     case Command::kInfo:
       return RunInfo(session);
   }

@@ -48,6 +48,7 @@ ExitCode RunConnectionsList(Session& session);
 ExitCode RunConnectionsGet(Session& session);
 ExitCode RunConnectionsTest(Session& session);
 ExitCode RunConnectionsRegister(Session& session);
+ExitCode RunConnectionsKeepRequests(Session& session);
 ExitCode RunConnectionsClose(Session& session);
 ExitCode RunTxBegin(Session& session);
 ExitCode RunTxCommit(Session& session);
@@ -60,6 +61,7 @@ ExitCode RunTxGet(Session& session);
 ExitCode RunTxList(Session& session);
 ExitCode RunTxEnd(Session& session);
 ExitCode RunTxOutcome(Session& session);
+ExitCode RunStats(Session& session);
 
 // A line on standard error for people, unless --quiet.
 void Note(const Session& session, absl::string_view text);

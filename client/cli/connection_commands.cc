@@ -64,6 +64,7 @@ ExitCode RunConnectionsRegister(Session& session) {
   request.set_name(options.name);
   request.set_read_only(options.read_only);
   request.set_must_exist(options.must_exist);
+  request.set_keep_requests(options.keep_requests);
   const auto response = session.client.RegisterConnection(request, session.Call());
   if (!response.ok()) return Fail(session, response.status(), "", false);
   const bool id_alone = session.options.format.value_or(Format::kTable) == Format::kTable;
@@ -80,6 +81,13 @@ ExitCode RunConnectionsRegister(Session& session) {
                              "; keep the id, which is shown only now: whoever has it may use the "
                              "database"));
   return code;
+}
+
+ExitCode RunConnectionsKeepRequests(Session& session) {
+  const auto response = session.client.KeepRequests(session.options.connection_id, session.Call());
+  if (!response.ok()) return Fail(session, response.status(), "", false);
+  Note(session, "the database keeps the answers of requests with an id");
+  return FinishOutput(session);
 }
 
 ExitCode RunConnectionsClose(Session& session) {

@@ -123,6 +123,8 @@ void AddQuery(CLI::App* app, Options* options, Raw* raw) {
   CLI::App* const explain = app->add_subcommand(
       "explain", "Show how a statement would be run, and what in it will be slow");
   AddStatement(explain, true, options, raw);
+  explain->add_flag("--analyze", options->query.analyze,
+                    "Run it, measure, and roll it back (PostgreSQL)");
   AddConnection(explain, options, raw);
   explain->callback([options] { options->command = Command::kExplain; });
 }
@@ -271,6 +273,14 @@ void AddConnections(CLI::App* app, Options* options, Raw* raw) {
   open->add_option("--name", to->name, "Name for lists and logs")->type_name("N");
   open->add_flag("--read-only", to->read_only, "Refuse every write through it");
   open->add_flag("--must-exist", to->must_exist, "Fail if the file is not there");
+  open->add_flag("--keep-requests", to->keep_requests,
+                 "Make it able to keep the answers of requests with an id, as keep-requests does");
+
+  CLI::App* const keep =
+      AddSub(connections, "keep-requests",
+             "Make a PostgreSQL database able to keep the answers of requests with an id",
+             Command::kConnectionsKeepRequests, options);
+  keep->add_option("ID", options->connection_id, "Which one")->capture_default_str();
 
   CLI::App* const close = AddSub(connections, "close", "Close a connection; its file stays",
                                  Command::kConnectionsClose, options);
@@ -430,13 +440,21 @@ std::optional<int> ParseOptions(int argc, const char* const* argv, Options* opti
   AddSchema(&app, options, &raw);
   AddConnections(&app, options, &raw);
   AddTx(&app, options, &raw);
-  std::string health_connection;
+  std::string health_connection;  // or of stats
   CLI::App* const health =
       app.add_subcommand("health", "Show how the server and its databases do; exit code 0 if well");
   health->add_option("-c,--connection", health_connection, "Ask about this connection only")
       ->type_name("ID");
   health->callback([&] {
     options->command = Command::kHealth;
+    options->connection_id = health_connection;
+  });
+  CLI::App* const stats =
+      app.add_subcommand("stats", "Show the server's connections to PostgreSQL, and who has them");
+  stats->add_option("-c,--connection", health_connection, "Of this connection only")
+      ->type_name("ID");
+  stats->callback([&] {
+    options->command = Command::kStats;
     options->connection_id = health_connection;
   });
   app.add_subcommand("info", "Show what the server is: versions, limits, load")

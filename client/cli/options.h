@@ -31,6 +31,7 @@ enum class Command {
   kConnectionsGet,
   kConnectionsTest,
   kConnectionsRegister,
+  kConnectionsKeepRequests,
   kConnectionsClose,
   kTxBegin,
   kTxCommit,
@@ -44,6 +45,7 @@ enum class Command {
   kTxEnd,
   kTxOutcome,
   kHealth,
+  kStats,
   kInfo,
 };
 
@@ -56,6 +58,7 @@ struct QueryOptions {
   int64_t max_rows = 0;  // 0: the server's default
   bool stream = false;
   bool read_only = false;
+  bool analyze = false;  // of explain: run it and measure
 };
 
 // What writes have in common.
@@ -109,6 +112,7 @@ struct RegisterOptions {
   std::string name;
   bool read_only = false;
   bool must_exist = false;
+  bool keep_requests = false;
 };
 
 // Which transaction a command is about, and what `tx` is to do with it.
@@ -127,7 +131,8 @@ struct Options {
   std::optional<absl::Duration> timeout;
   bool quiet = false;  // no notes on standard error
   Command command = Command::kHealth;
-  // Of most commands. Empty: all, of health and tx list; that of the transaction, if there is one.
+  // Of most commands. Empty: all, of health, stats and tx list; that of the transaction, if there
+  // is one.
   std::string connection_id = "default";
   QueryOptions query;
   BatchOptions batch;

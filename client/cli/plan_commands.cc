@@ -92,6 +92,7 @@ ExitCode RunExplain(Session& session) {
   v1::ExplainRequest request;
   request.set_connection_id(session.options.connection_id);
   request.set_sql(session.sql);
+  request.set_analyze(query.analyze);
   for (const v1::Value& value : query.params) *request.add_params() = value;
   for (const auto& [name, value] : query.named_params) {
     (*request.mutable_named_params())[name] = value;
@@ -110,7 +111,12 @@ ExitCode RunExplain(Session& session) {
   }
   AppendPrintableLines(response->text(), "", &session.out.Buffer());
   PrintFindings(session, *response);
-  return FinishOutput(session);
+  const ExitCode code = FinishOutput(session);
+  if (query.analyze) {
+    Note(session, absl::StrCat("planned in ", ElapsedText(response->planning_time()), ", ran for ",
+                               ElapsedText(response->execution_time()), " and was rolled back"));
+  }
+  return code;
 }
 
 }  // namespace sluice::cli

@@ -21,6 +21,11 @@ absl::Status Context::Stopped(errors::Executed executed) const {
   return errors::Cancelled(executed);
 }
 
+std::string Context::CallerName() const {
+  if (who != nullptr) return who->name;
+  return peer == nullptr ? "" : peer->Address();
+}
+
 void CallScope::Arm(Executor& executor, absl::Duration limit) {
   Disarm();
   executor_ = &executor;

@@ -49,6 +49,9 @@ struct Context {
   absl::string_view request_id;  // may be empty: most calls get a name only when they fail
   const std::atomic<StopCause>* cause = nullptr;  // null: cancelled
 
+  // Who calls, for those who look: a principal's name or an address; empty if nobody knows.
+  std::string CallerName() const;
+
   // The error of a call that was stopped, given what became of its work.
   absl::Status Stopped(errors::Executed executed) const;
 };

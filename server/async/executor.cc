@@ -86,9 +86,13 @@ bool Executor::RunTimers() {
   return fired;
 }
 
+absl::Duration Executor::NextTimer() const {
+  return timers_.empty() ? absl::InfiniteDuration() : timers_.begin()->first;
+}
+
 absl::Duration Executor::UntilNextTimer() const {
   if (timers_.empty()) return absl::InfiniteDuration();
-  return std::max(timers_.begin()->first - clock_.Steady(), absl::ZeroDuration());
+  return std::max(NextTimer() - clock_.Steady(), absl::ZeroDuration());
 }
 
 void Executor::AtDrained(DrainHook& hook) {

@@ -89,10 +89,15 @@ class Executor {
   bool RunInbox();
   // Fires what is due. True if a timer fired.
   bool RunTimers();
-  // How long until the next timer; infinite if there is none.
+  // When the next timer is due, on the steady clock; infinite if there is none.
+  absl::Duration NextTimer() const;
+  // How long until then.
   absl::Duration UntilNextTimer() const;
   // Calls the hooks that asked for the end of this drain. True if there was one.
   bool RunDrainHooks();
+
+  // Whether others posted something that did not run yet. Any thread.
+  bool HasInbox() const { return !inbox_.empty(); }
 
  private:
   const Clock& clock_;

@@ -87,10 +87,20 @@ absl::Status CommitOutcomeLost() {
               Executed::kUnknown);
 }
 
+absl::Status CommitUnconfirmed() {
+  return WithMetadata(
+      Make(absl::StatusCode::kUnknown, "COMMIT_OUTCOME_UNKNOWN",
+           "The change was committed on the database's server, but no standby has confirmed it: it "
+           "may be lost if that server is. Look before you send it again.",
+           Executed::kUnknown),
+      "durability", "unconfirmed");
+}
+
 absl::Status RequestLogMissing() {
   return Make(absl::StatusCode::kFailedPrecondition, "REQUEST_LOG_MISSING",
               "The database has no table sluice_request, in which answers of requests with a "
-              "request_id are kept; nothing was run.",
+              "request_id are kept; nothing was run. KeepRequests, or the tool's `connections "
+              "keep-requests`, makes it.",
               Executed::kNo);
 }
 

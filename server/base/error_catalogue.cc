@@ -35,7 +35,7 @@ constexpr Reason kCatalogue[] = {
      "Give each request that is meant as a new one a new UUID."},
     {"REQUEST_LOG_MISSING", "FAILED_PRECONDITION",
      "The database has no table in which answers of requests with a `request_id` could be kept.",
-     "Create the table `sluice_request`, or send the request without a `request_id`."},
+     "Call ConnectionService.KeepRequests once, or send the request without a `request_id`."},
     {"REPLAY_TOO_LARGE", "FAILED_PRECONDITION",
      "The request was applied by an earlier call; its answer was too large to be kept.",
      "Do not send it again; read what you need with another request."},

@@ -163,6 +163,7 @@ absl::Status SavepointNotFound(absl::string_view name);
 
 // The device failed during COMMIT: `cause` tells of it, and may have been applied.
 absl::Status CommitOutcomeUnknown(const absl::Status& cause);
+absl::Status CommitUnconfirmed();
 // The connection was lost before the server had answered COMMIT.
 absl::Status CommitOutcomeLost();
 // This engine's own tools make its copies.

@@ -75,8 +75,16 @@ struct Settings {
     int64_t min = 0;
     int64_t max = 10;
     int64_t overflow = 20;
+    int64_t waiters = 1024;
     absl::Duration acquire_timeout = absl::Seconds(30);
+    absl::Duration idle_timeout = absl::Minutes(10);
     absl::Duration recycle = absl::Seconds(3600);  // zero: never
+    absl::Duration pre_ping = absl::Seconds(5);    // zero: never
+    int64_t statement_cache = 200;
+    int64_t lanes = 2;  // 0: none
+    absl::Duration lane_allowance = absl::Milliseconds(250);
+    absl::Duration commit_grace = absl::Seconds(30);
+    std::string session_hygiene = "auto";  // auto, strict
   } pool;
 
   // Where the server connects because a caller said so.

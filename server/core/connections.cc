@@ -7,11 +7,18 @@
 
 #include "absl/container/flat_hash_set.h"
 
+#include "server/base/clock.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
 
 namespace sluice::core {
 namespace {
+
+// Openings of a server's database are apart by a random time up to these.
+constexpr absl::Duration kFirstRest = absl::Milliseconds(50);
+constexpr absl::Duration kLongestRest = absl::Seconds(1);
+constexpr absl::Duration kLongestRestAfterRefusal = absl::Seconds(30);
+constexpr int kMostDoublings = 16;
 
 ids::Hash KeyOf(absl::string_view id) {
   return ids::HashOf({id.data(), id.size()});
@@ -19,7 +26,8 @@ ids::Hash KeyOf(absl::string_view id) {
 
 }  // namespace
 
-Connections::Connections(OpenDatabase open) : open_(std::move(open)) {}
+Connections::Connections(OpenDatabase open)
+    : open_(std::move(open)), random_(std::random_device()()) {}
 
 Connections::~Connections() {
   uses_->Stop();
@@ -102,18 +110,24 @@ Task<Connections::Outcome> Connections::Open(const Context& ctx, EntryPtr entry)
 void Connections::BeginOpening(const ids::Hash& key, Waiter waiter) {
   EntryPtr entry;
   bool is_first = false;
+  absl::Status resting;
   {
     MutexLock lock(&mu_);
     const auto found = by_key_.find(key);
     if (found != by_key_.end()) entry = found->second.entry;
-    if (entry != nullptr && entry->database == nullptr) {
+    resting = Resting(key);
+    if (entry != nullptr && entry->database == nullptr && resting.ok()) {
       const auto [waiting, is_new] = opening_.try_emplace(key);
       waiting->second.push_back(std::move(waiter));
       is_first = is_new;
     }
   }
   if (waiter.done.pending()) {
-    waiter.done.Resolve(entry == nullptr ? Outcome(errors::ConnectionNotFound("")) : entry);
+    if (entry == nullptr) {
+      waiter.done.Resolve(errors::ConnectionNotFound(""));
+    } else {
+      waiter.done.Resolve(resting.ok() ? Outcome(entry) : resting);
+    }
   }
   // By itself: nobody's cancellation ends it, for others may wait for it too.
   if (is_first) Spawn(RunOpening(std::move(entry)));
@@ -152,8 +166,38 @@ void Connections::EndOpening(const ids::Hash& key, const Outcome& outcome) {
   const auto found = opening_.find(key);
   waiting.swap(found->second);
   opening_.erase(found);
+  LearnOutcome(key, outcome.status());
   for (Waiter& waiter : waiting) waiter.done.Resolve(outcome);
   opening_ended_.SignalAll();  // under the lock: we may be destroyed as soon as it is free
+}
+
+absl::Status Connections::Resting(const ids::Hash& key) const {
+  const auto found = resting_.find(key);
+  if (found == resting_.end()) return absl::OkStatus();
+  const Rest& rest = found->second;
+  const absl::Duration left = rest.until - Clock::System().Steady();
+  if (left <= absl::ZeroDuration()) return absl::OkStatus();
+  return errors::IsTransient(rest.failure) ? errors::WithRetryDelay(rest.failure, left)
+                                           : rest.failure;
+}
+
+void Connections::LearnOutcome(const ids::Hash& key, const absl::Status& outcome) {
+  const auto found = by_key_.find(key);
+  // What is a file's fault costs nobody else anything.
+  const bool rests = !outcome.ok() && found != by_key_.end() &&
+                     found->second.entry->engine != db::EngineKind::kSqlite;
+  if (!rests) {
+    resting_.erase(key);
+    return;
+  }
+  Rest& rest = resting_[key];
+  rest.failures = std::min(rest.failures + 1, kMostDoublings);
+  rest.failure = outcome;
+  const absl::Duration longest =
+      errors::IsTransient(outcome) ? kLongestRest : kLongestRestAfterRefusal;
+  const double part = std::uniform_real_distribution<double>(0, 1)(random_);
+  rest.until =
+      Clock::System().Steady() + std::min(kFirstRest * (1 << rest.failures), longest) * part;
 }
 
 void Connections::LeaveOpening(const ids::Hash& key, const void* ticket, const absl::Status& why) {
@@ -210,6 +254,7 @@ absl::StatusOr<Connections::Removed> Connections::Remove(const ids::Hash& key) {
     slot = std::move(found->second);
     by_key_.erase(found);
     slot.rest.opening = opening_.contains(key);
+    resting_.erase(key);
     if (--names_[slot.entry->name] == 0) names_.erase(slot.entry->name);
   }
   slot.entry.reset();

@@ -6,6 +6,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -74,7 +75,8 @@ class Connections {
   Outcome FindKey(const ids::Hash& key) const ABSL_LOCKS_EXCLUDED(mu_);
 
   // The same, and opens the database if it is not open yet: once, whoever asks meanwhile, and again
-  // after a failure. Errors: what opening it brought, too.
+  // after a failure. Where a server refused or did not answer, it has a rest first, of a random
+  // length that grows; who asks meanwhile is told the same. Errors: what opening it brought, too.
   Task<Outcome> Open(const Context& ctx, std::string id);
   Task<Outcome> Open(const Context& ctx, EntryPtr entry);
 
@@ -144,6 +146,13 @@ class Connections {
     Completion<Outcome> done;
   };
 
+  // After the failure of an opening.
+  struct Rest {
+    int failures = 0;  // in a row
+    absl::Status failure;
+    absl::Duration until;  // on the steady clock
+  };
+
   Slot MakeSlot(Entry entry, std::shared_ptr<const DatabaseUse> use) const;
 
   void BeginOpening(const ids::Hash& key, Waiter waiter) ABSL_LOCKS_EXCLUDED(mu_);
@@ -151,6 +160,10 @@ class Connections {
   // What opening brought, for everyone who waits.
   Outcome Publish(const EntryPtr& entry, absl::StatusOr<Opened> opened) ABSL_LOCKS_EXCLUDED(mu_);
   void EndOpening(const ids::Hash& key, const Outcome& outcome) ABSL_LOCKS_EXCLUDED(mu_);
+  // Why nothing is opened now; OK if it may be.
+  absl::Status Resting(const ids::Hash& key) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LearnOutcome(const ids::Hash& key, const absl::Status& outcome)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LeaveOpening(const ids::Hash& key, const void* ticket, const absl::Status& why)
       ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -164,6 +177,8 @@ class Connections {
   EntryPtr default_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<ids::Hash, Slot> by_key_ ABSL_GUARDED_BY(mu_);  // the default one, too
   absl::flat_hash_map<ids::Hash, std::list<Waiter>> opening_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<ids::Hash, Rest> resting_ ABSL_GUARDED_BY(mu_);
+  std::minstd_rand random_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, int> names_ ABSL_GUARDED_BY(mu_);  // in use or reserved
   int64_t reserved_ ABSL_GUARDED_BY(mu_) = 0;
 };

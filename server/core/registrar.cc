@@ -86,6 +86,10 @@ Task<absl::StatusOr<Registrar::Registered>> Registrar::Register(const Context& c
   CO_TRY(const Connections::Place place,
          connections_.Reserve(entry.name, options_.max_connections));
   CO_TRY(const Connections::Opened opened, co_await connections_.OpenTarget(entry.where));
+  if (request.keep_requests) {
+    if (entry.read_only) co_return errors::ReadOnlyViolation("the connection is read-only");
+    CO_CHECK(co_await opened.database->KeepRequests(ctx));
+  }
   if (IsKept(entry.where)) {
     CO_CHECK(co_await Keep(ctx, entry));
   }

@@ -62,6 +62,7 @@ class Registrar {
     std::string name;  // empty: the handle
     bool read_only = false;
     bool must_exist = false;
+    bool keep_requests = false;  // make it able to keep the answers of requests with an id
   };
 
   struct Registered {

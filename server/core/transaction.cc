@@ -75,7 +75,9 @@ bool IsFinished(TransactionState state) {
 
 absl::Status WithTransaction(absl::Status failure, const TransactionFacts& facts) {
   failure = errors::WithMetadata(std::move(failure), "transaction", facts.handle);
-  failure = errors::WithMetadata(std::move(failure), "transaction_state", NameOf(facts.state));
+  const bool unknown = errors::ReasonOf(failure) == "COMMIT_OUTCOME_UNKNOWN";
+  failure = errors::WithMetadata(std::move(failure), "transaction_state",
+                                 NameOf(unknown ? TransactionState::kUnknown : facts.state));
   if (facts.expires_in == absl::InfiniteDuration()) return failure;
   return errors::WithMetadata(std::move(failure), "transaction_expires_in_ms",
                               absl::StrCat(absl::ToInt64Milliseconds(facts.expires_in)));
@@ -136,6 +138,7 @@ TransactionFacts Transaction::FactsLocked(const Standing& standing) const {
   TransactionFacts facts;
   facts.handle = handle_;
   facts.state = state_;
+  facts.commits_on = commits_on_ && !IsFinished(state_);
   const bool finished = IsFinished(state_);
   if (!finished || !why_.ok()) facts.id = id_;
   if (finished) return facts;
@@ -224,8 +227,25 @@ absl::Status Transaction::WhyExpired(const Standing& standing, absl::Duration no
       absl::StrCat(which, " did nothing for ", absl::FormatDuration(IdleLimit(standing))));
 }
 
+bool Transaction::CommitsOn(const Standing& standing) {
+  if (!standing.commits_on && !standing.committed.has_value()) return false;
+  MutexLock lock(&mu_);
+  commits_on_ = true;
+  return true;
+}
+
+bool Transaction::FinishLateCommit(const Standing& standing) {
+  {
+    MutexLock lock(&mu_);
+    if (!commits_on_ || !standing.committed.has_value()) return false;
+  }
+  Finish(StateAfterCommit(*standing.committed), absl::OkStatus());
+  return true;
+}
+
 void Transaction::ExpireIfDue() {
   const Standing standing = transaction_->standing();
+  if (FinishLateCommit(standing)) return;
   const bool gone = IsGone(standing);
   absl::Status why = AsExpired(standing.why);
   {
@@ -287,6 +307,7 @@ absl::Status Transaction::BeginWork(Needs needs) {
   ExpireIfDue();
   MutexLock lock(&mu_);
   if (IsFinished(state_)) return AnswerAfterEnd(state_, why_);
+  if (commits_on_) return errors::TransactionFinished("COMMITTING");
   if (state_ == TransactionState::kFailed && needs == Needs::kActive) {
     return errors::TransactionFailed();
   }
@@ -318,7 +339,7 @@ absl::Status Transaction::BeginCommit(const db::RequestKey* key) {
 }
 
 void Transaction::Settle(const Standing& standing) {
-  if (IsFinished(state_)) return;
+  if (IsFinished(state_) || commits_on_) return;
   const bool open = standing.state == Standing::State::kOpen && !marked_failed_;
   state_ = open ? TransactionState::kActive : TransactionState::kFailed;
   if (standing.state == Standing::State::kGone) savepoints_.clear();
@@ -373,13 +394,17 @@ db::Session& Transaction::Turn::session() {
   return *transaction_->session_;
 }
 
-Task<absl::Status> Transaction::Turn::Commit(const db::RequestKey* key) {
+Task<absl::Status> Transaction::Turn::Commit(const db::RequestKey* key, absl::Time deadline) {
   Transaction& transaction = *transaction_;
   const Work work(transaction, Needs::kActive);
   CO_CHECK(work.refused());
   CO_CHECK(transaction.BeginCommit(key));
-  absl::Status status = co_await transaction.transaction_->Commit(key);
+  absl::Status status = co_await transaction.transaction_->CommitBy(deadline, key);
   const TransactionState state = StateAfterCommit(status);
+  if (state == TransactionState::kUnknown &&
+      transaction.CommitsOn(transaction.transaction_->standing())) {
+    co_return status;
+  }
   transaction.Finish(state, state == TransactionState::kExpired ? status : absl::OkStatus());
   co_return status;
 }
@@ -389,10 +414,8 @@ Task<absl::Status> Transaction::Turn::Rollback() {
   const Work work(transaction, Needs::kOpen);
   if (!work.refused().ok()) {
     const TransactionState state = transaction.facts().state;
-    if (state == TransactionState::kCommitted || state == TransactionState::kUnknown) {
-      co_return work.refused();
-    }
-    co_return absl::OkStatus();
+    const bool gone = state == TransactionState::kRolledBack || state == TransactionState::kExpired;
+    co_return gone ? absl::OkStatus() : work.refused();
   }
   co_await transaction.transaction_->Rollback();
   transaction.Finish(TransactionState::kRolledBack, absl::OkStatus());

@@ -45,6 +45,7 @@ struct TransactionFacts {
   TransactionState state = TransactionState::kActive;
   absl::Duration expires_in = absl::InfiniteDuration();  // infinite: the lease has ended
   db::Isolation isolation = db::Isolation::kDefault;
+  bool commits_on = false;  // its caller was answered, and its COMMIT goes on
 };
 
 // The same in the metadata of an error: transaction, transaction_state, and, while there is a
@@ -190,6 +191,10 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   void EndWork() ABSL_LOCKS_EXCLUDED(mu_);
   // From then on nothing but the COMMIT ends it.
   absl::Status BeginCommit(const db::RequestKey* key) ABSL_LOCKS_EXCLUDED(mu_);
+  // Its COMMIT, which has been answered, goes on, or went on. True: then it ends it.
+  bool CommitsOn(const db::TransactionStanding& standing) ABSL_LOCKS_EXCLUDED(mu_);
+  // After that: false while there is no end yet.
+  bool FinishLateCommit(const db::TransactionStanding& standing) ABSL_LOCKS_EXCLUDED(mu_);
   // Savepoints, if any are set, still help.
   bool MarkFailed() ABSL_LOCKS_EXCLUDED(mu_);
   // How it stands after a statement, as the one who has the turn sees it.
@@ -234,6 +239,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   absl::Duration last_use_ ABSL_GUARDED_BY(mu_);
   int busy_ ABSL_GUARDED_BY(mu_) = 0;  // what is being done in it
   bool committing_ ABSL_GUARDED_BY(mu_) = false;
+  bool commits_on_ ABSL_GUARDED_BY(mu_) = false;  // and its caller was answered
   std::string committed_by_ ABSL_GUARDED_BY(mu_);
   bool marked_failed_ ABSL_GUARDED_BY(mu_) = false;  // though its database knows nothing of that
   int64_t statements_ ABSL_GUARDED_BY(mu_) = 0;
@@ -264,8 +270,10 @@ class Transaction::Turn {
   db::Session& session();
 
   // Commits. FAILED: TRANSACTION_FAILED, and it stays FAILED. See db::Transaction::Commit; whatever
-  // else it answers, the transaction is finished. With a `key` it is stored, too.
-  Task<absl::Status> Commit(const db::RequestKey* key);
+  // else it answers, the transaction is finished, or will be without any more being done in it.
+  // With a `key` it is stored, too. `deadline`: until when the caller listens.
+  Task<absl::Status> Commit(const db::RequestKey* key,
+                            absl::Time deadline = absl::InfiniteFuture());
   // Rolls back and waits for it. A transaction that is finished, and not committed, is left alone.
   // Error: TRANSACTION_FINISHED (committed, or unknown).
   Task<absl::Status> Rollback();

@@ -67,6 +67,8 @@ absl::StatusOr<Transaction::Turn> Transactions::Begin(const Context& ctx,
   if (ctx.draining) return errors::ServerDraining(errors::Executed::kNo);
   std::string id = ids::NewTransactionId();
   request.options.handle = ids::TransactionHandle(ids::HashOf(id));
+  request.options.holder = HolderOf(ctx);
+  request.options.request_id = std::string(ctx.request_id);
   TRY(std::unique_ptr<db::Transaction> begun, connection->database->Begin(request.options));
   const auto transaction = std::make_shared<Transaction>(
       std::move(id), std::move(request), connection, std::move(begun), OwnerOf(ctx), HolderOf(ctx),
@@ -162,6 +164,7 @@ absl::StatusOr<std::shared_ptr<Transaction>> Transactions::Find(const Context& c
   if (IsFinished(facts.state)) {
     return WithTransaction(AnswerAfterEnd(facts.state, found.open->why()), facts);
   }
+  if (facts.commits_on) return WithTransaction(errors::TransactionFinished("COMMITTING"), facts);
   return std::move(found.open);
 }
 

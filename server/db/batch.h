@@ -9,6 +9,7 @@
 
 #include "server/db/request_key.h"
 #include "server/db/rows.h"
+#include "server/db/session_options.h"
 #include "server/db/statement.h"
 
 namespace sluice::db {
@@ -41,6 +42,7 @@ struct Batch {
   bool read_only = false;
   bool validate_only = false;
   const RequestKey* request = nullptr;  // outlives the batch
+  SessionOptionsPtr session;            // as a statement has them
 };
 
 // One outcome per execution, in order; fewer if kStopOnError stopped.

@@ -14,6 +14,7 @@
 #include "server/async/task.h"
 #include "server/db/batch.h"
 #include "server/db/catalog.h"
+#include "server/db/pool_stats.h"
 #include "server/db/request_key.h"
 #include "server/db/session.h"
 #include "server/db/transaction.h"
@@ -73,7 +74,8 @@ class Database : public Session {
   virtual absl::StatusOr<std::unique_ptr<Transaction>> Begin(TransactionOptions options) = 0;
 
   // What was stored with a key within the last 24 h; nothing, if nothing was by then, whatever was
-  // asked before this. A key without content fits any. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE.
+  // asked before this. A key without content fits any. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE,
+  // LOCK_TIMEOUT (it still runs, or is not committed yet).
   virtual Task<absl::StatusOr<std::optional<BatchResults>>> Recall(const Context& ctx,
                                                                    const RequestKey& key) = 0;
 
@@ -93,6 +95,10 @@ class Database : public Session {
 
   // Any thread, never waits.
   virtual DatabaseLoad Load() const = 0;
+
+  // Its connections and who has them; nothing, if the engine has no pool of them. The database is
+  // not asked.
+  virtual Task<absl::StatusOr<std::optional<PoolStats>>> InspectPool(const Context& ctx) = 0;
 
   // Refuses new work, answers everything that waits, ends what runs, then joins its threads. Never
   // on an executor that still has calls to this database.

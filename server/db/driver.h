@@ -82,7 +82,8 @@ struct PostgresSettings {
   int statement_cache = 200;  // prepared statements per connection
   int lanes = 2;              // connections that short statements share; 0 = none
   absl::Duration lane_allowance = absl::Milliseconds(250);  // of a statement on one
-  bool strict_hygiene = false;  // whoever uses a connection finds it as new
+  bool strict_hygiene = false;                      // whoever uses a connection finds it as new
+  absl::Duration commit_grace = absl::Seconds(30);  // COMMIT is waited for so long
 };
 
 struct DriverSettings {

@@ -16,6 +16,7 @@
 #include "server/async/task.h"
 #include "server/db/batch.h"
 #include "server/db/request_key.h"
+#include "server/db/session_options.h"
 #include "sluice/v1/value.pb.h"
 
 namespace sluice::db {
@@ -37,6 +38,7 @@ struct LoadTarget {
   // Without its content, which is known when all has arrived. In the modes other than kAtomic,
   // `part` counts the chunks from 1.
   std::optional<RequestKey> key;
+  SessionOptionsPtr session;  // as a statement has them
 };
 
 // Rows that arrived together.

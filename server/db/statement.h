@@ -7,15 +7,18 @@
 
 #include "absl/strings/string_view.h"
 #include "google/protobuf/map.h"
+#include "google/protobuf/repeated_field.h"
 #include "google/protobuf/repeated_ptr_field.h"
 
 #include "server/db/request_key.h"
+#include "server/db/session_options.h"
 #include "sluice/v1/value.pb.h"
 
 namespace sluice::db {
 
 namespace pb = ::sluice::v1;
 using Params = google::protobuf::RepeatedPtrField<pb::Value>;
+using ParamTypes = google::protobuf::RepeatedField<int>;  // of pb::ValueType
 using NamedParams = google::protobuf::Map<std::string, pb::Value>;
 
 // Borrows text and values from the request, which outlives every operation on the statement. Not an
@@ -35,6 +38,9 @@ class Statement {
 
   const NamedParams& named_params() const { return *named_params_; }
 
+  // Types of the numbered parameters, as far as the caller says them: the engine infers the others.
+  // Outlives the statement; null: it infers all.
+  const ParamTypes* param_types = nullptr;
   // Limits of a unary result; streams have none.
   int64_t max_rows = 1000;
   int64_t max_bytes = 4 << 20;
@@ -48,6 +54,9 @@ class Statement {
   bool validate_only = false;
   // Do it once, however often it is asked; null: each time. Outlives the statement.
   const RequestKey* request = nullptr;
+  // Runs with these, in a transaction of its own; null: there are none. Not in a caller's
+  // transaction, which has those that it was begun with.
+  SessionOptionsPtr session;
 
  private:
   absl::string_view sql_;

@@ -14,6 +14,7 @@
 #include "server/async/task.h"
 #include "server/db/request_key.h"
 #include "server/db/session.h"
+#include "server/db/session_options.h"
 
 namespace sluice::db {
 
@@ -29,6 +30,9 @@ struct TransactionOptions {
   // How those who wait for it are told of it.
   std::string handle;
   std::string label;
+  std::string holder;         // who began it
+  std::string request_id;     // of the call that did; empty: it has no name
+  SessionOptionsPtr session;  // for its length; null: there are none
 };
 
 // Who keeps the one writer of an embedded database from everyone else.
@@ -49,6 +53,9 @@ struct TransactionStanding {
   State state = State::kOpen;
   // Why it is gone, where that was not the failure of a statement of its own.
   absl::Status why;
+  // It is gone for its callers, but its COMMIT still goes on; what became of that in the end.
+  bool commits_on = false;
+  std::optional<absl::Status> committed;
   // It has the writer, since then, on the steady clock.
   std::optional<absl::Duration> writer_since;
   // It waits for the writer, since then, and who has it now.
@@ -74,6 +81,12 @@ class Transaction : public Session {
   // cancelled: it takes its time, whatever becomes of the caller. After an error nothing of the
   // transaction remains, or the error is COMMIT_OUTCOME_UNKNOWN.
   virtual Task<absl::Status> Commit(const RequestKey* key) = 0;
+
+  // The same for a caller who listens until then. An engine whose COMMIT may take long answers
+  // COMMIT_OUTCOME_UNKNOWN by that time, while the COMMIT goes on; its end shows in the standing.
+  virtual Task<absl::Status> CommitBy(absl::Time /*deadline*/, const RequestKey* key) {
+    return Commit(key);
+  }
 
   // Rolls back, and waits for it.
   virtual Task<void> Rollback() = 0;

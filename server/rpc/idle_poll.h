@@ -19,6 +19,9 @@ class IdlePoll {
   // The longest wait that is worth it.
   static constexpr absl::Duration kLongest = absl::Microseconds(200);
 
+  // Who yields the processor and has it back only after longer has neighbours that need it.
+  static constexpr absl::Duration kTaken = absl::Microseconds(500);
+
   // Whether waiting awake is likely to pay.
   bool pays() const { return score_ > 0; }
 
@@ -26,6 +29,10 @@ class IdlePoll {
   void Learn(absl::Duration gap, int events) {
     score_ = std::clamp(score_ + Points(gap, events), -kMost, kMost);
   }
+
+  // The processor was taken by others while the loop waited awake, who are favoured over one that
+  // never sleeps.
+  void LearnTaken() { score_ = -kMost; }
 
  private:
   static constexpr int kMost = 8;

@@ -4,14 +4,18 @@
 #include <utility>
 
 #include <pthread.h>
+#include <sys/prctl.h>
 
 #include <sched.h>
+#include <time.h>
 
 namespace sluice::rpc {
 namespace {
 
 // After so many tags in a row, posted jobs and timers get their turn even if more tags wait.
 constexpr int kTagsPerTurn = 64;
+
+thread_local Loop* running = nullptr;  // read by no coroutine
 
 gpr_timespec Now() {
   return gpr_time_0(GPR_CLOCK_MONOTONIC);  // long past
@@ -35,6 +39,7 @@ Loop::Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue)
       queue_(std::move(queue)),
       wake_tag_(*this),
       stop_job_(*this),
+      host_(clock()),
       may_poll_(HasSeveralProcessors()) {}
 
 Loop::~Loop() {
@@ -58,17 +63,23 @@ void Loop::Stop() {
 }
 
 void Loop::Wake() {
+  // What the guest posts while this thread runs it is found before the loop sleeps.
+  if (running == this) return;
+  if (woken_.exchange(true, std::memory_order_acq_rel)) return;
   alarm_.Set(queue_.get(), gpr_time_0(GPR_CLOCK_MONOTONIC), static_cast<Tag*>(&wake_tag_));
 }
 
 void Loop::WakeTag::Complete(bool /*ok*/) {
+  loop.woken_.store(false, std::memory_order_release);
   loop.RunInbox();
 }
 
 void Loop::Run() {
   pthread_setname_np(pthread_self(), "sluice-loop");
   const Scope scope(*this);
-  int handled = 0;  // since it had to wait
+  running = this;
+  prctl(PR_SET_TIMERSLACK, 1'000);  // nanoseconds: rests are short
+  int handled = 0;                  // since it had to wait
   while (!stopping_) {
     int tags = 0;
     bool ok = false;
@@ -81,12 +92,16 @@ void Loop::Run() {
     handled += tags;
     bool more = RunLocal();
     more = RunTimers() || more;
+    more = host_.Run() || more;
+    more = RunInbox() || more;
     more = RunDrainHooks() || more;
     if (more || tags == kTagsPerTurn) continue;  // what ran may have finished operations
     Tag* const tag = Await(handled, ok);
     handled = tag == nullptr ? 0 : 1;
     if (tag != nullptr) tag->Complete(ok);
   }
+  host_.Rest();
+  running = nullptr;
 }
 
 Tag* Loop::Next(gpr_timespec deadline, bool& ok) {
@@ -98,17 +113,44 @@ Tag* Loop::Next(gpr_timespec deadline, bool& ok) {
 Tag* Loop::Await(int handled, bool& ok) {
   const absl::Duration begin = clock().Steady();
   Tag* tag = nullptr;
+  const Guest* const guest = host_.guest();
+  if (guest != nullptr && gathering_.Pays(guest->UnderWay(), guest->Done(), begin) &&
+      Gather(tag, ok)) {
+    return tag;
+  }
   if (may_poll_ && idle_poll_.pays()) {
     const absl::Duration end = begin + std::min(UntilNextTimer(), IdlePoll::kLongest);
-    while (tag == nullptr && clock().Steady() < end) {
+    for (absl::Duration now = begin; tag == nullptr && now < end; now = clock().Steady()) {
       sched_yield();  // whoever has something to do on this processor goes first
+      if (clock().Steady() - now > IdlePoll::kTaken) {
+        idle_poll_.LearnTaken();
+        break;
+      }
       tag = Next(Now(), ok);
+      if (tag == nullptr && host_.Run()) {
+        idle_poll_.Learn(clock().Steady() - begin, handled);
+        return nullptr;
+      }
     }
   }
-  if (tag == nullptr) tag = Next(In(UntilNextTimer()), ok);
+  if (tag == nullptr) {
+    host_.Rest();
+    tag = Next(In(UntilNextTimer()), ok);
+    host_.Rise();
+  }
   const absl::Duration gap = clock().Steady() - begin;
   if (tag != nullptr || gap >= IdlePoll::kLongest) idle_poll_.Learn(gap, handled);
   return tag;
+}
+
+bool Loop::Gather(Tag*& tag, bool& ok) {
+  const timespec rest = absl::ToTimespec(Gathering::kRest);
+  for (int i = 0; i < Gathering::kMostRests; ++i) {
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, nullptr);
+    tag = Next(Now(), ok);
+    if (tag != nullptr || host_.Run()) return true;
+  }
+  return false;
 }
 
 }  // namespace sluice::rpc

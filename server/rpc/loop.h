@@ -3,6 +3,7 @@
 #ifndef SLUICE_SERVER_RPC_LOOP_H_
 #define SLUICE_SERVER_RPC_LOOP_H_
 
+#include <atomic>
 #include <memory>
 #include <thread>
 
@@ -11,6 +12,8 @@
 #include "grpcpp/completion_queue.h"
 
 #include "server/async/executor.h"
+#include "server/async/guest.h"
+#include "server/rpc/gathering.h"
 #include "server/rpc/idle_poll.h"
 #include "server/rpc/tag.h"
 
@@ -48,17 +51,21 @@ class Loop final : public Executor {
   void Run();
   // The next event, if one comes by the deadline; else null.
   Tag* Next(gpr_timespec deadline, bool& ok);
-  // The next event, after so many that were handled; null if a timer is due first.
+  // The next event, after so many that were handled; null if there is something else to do first.
   Tag* Await(int handled, bool& ok);
+  // True if the guest ran, or an event came, after a rest or a few.
+  bool Gather(Tag*& tag, bool& ok);
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
-  // One alarm serves all wake-ups: the inbox asks for the next one only after its jobs were taken,
-  // and they are taken only after the alarm's tag came out of the queue.
+  // One alarm serves all wake-ups: it is set only after its last tag came out of the queue.
   grpc::Alarm alarm_;
   WakeTag wake_tag_;
   StopJob stop_job_;
-  const bool may_poll_;  // or it would keep from running what it waits for
+  std::atomic<bool> woken_{false};  // the alarm is on its way
+  Host host_;                       // own thread
+  const bool may_poll_;             // or it would keep from running what it waits for
   IdlePoll idle_poll_;
+  Gathering gathering_;
   bool stopping_ = false;  // own thread
   std::thread thread_;
 };

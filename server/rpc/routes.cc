@@ -24,12 +24,13 @@ using RawQuery = pb::QueryService::WithRawMethod_Query<
         pb::QueryService::WithRawMethod_BulkInsert<pb::QueryService::WithRawMethod_Describe<
             pb::QueryService::WithRawMethod_Explain<pb::QueryService::Service>>>>>>;
 using RawConnection = pb::ConnectionService::WithRawMethod_RegisterConnection<
-    pb::ConnectionService::WithRawMethod_CloseConnection<
-        pb::ConnectionService::WithRawMethod_Backup<
-            pb::ConnectionService::WithRawMethod_GetConnection<
-                pb::ConnectionService::WithRawMethod_ListConnections<
-                    pb::ConnectionService::WithRawMethod_TestConnection<
-                        pb::ConnectionService::Service>>>>>>;
+    pb::ConnectionService::WithRawMethod_KeepRequests<
+        pb::ConnectionService::WithRawMethod_CloseConnection<
+            pb::ConnectionService::WithRawMethod_Backup<
+                pb::ConnectionService::WithRawMethod_GetConnection<
+                    pb::ConnectionService::WithRawMethod_ListConnections<
+                        pb::ConnectionService::WithRawMethod_TestConnection<
+                            pb::ConnectionService::Service>>>>>>>;
 using RawSchema =
     pb::SchemaService::WithRawMethod_ListSchemas<pb::SchemaService::WithRawMethod_ListTables<
         pb::SchemaService::WithRawMethod_DescribeTable<pb::SchemaService::Service>>>;
@@ -47,7 +48,8 @@ using RawTransaction = pb::TransactionService::WithRawMethod_BeginTransaction<
                                             pb::TransactionService::WithRawMethod_Interact<
                                                 pb::TransactionService::Service>>>>>>>>>>>>;
 using RawMonitoring = pb::MonitoringService::WithRawMethod_GetServerInfo<
-    pb::MonitoringService::WithRawMethod_GetHealth<pb::MonitoringService::Service>>;
+    pb::MonitoringService::WithRawMethod_GetHealth<
+        pb::MonitoringService::WithRawMethod_GetPoolStats<pb::MonitoringService::Service>>>;
 using RawHealth = health_pb::Health::WithRawMethod_Check<
     health_pb::Health::WithRawMethod_Watch<health_pb::Health::Service>>;
 
@@ -157,6 +159,10 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
       unary("sluice.v1.ConnectionService/RegisterConnection"), raw_connection,
       &RawConnection::RequestRegisterConnection,
       Bind(services.connection, &ConnectionService::RegisterConnection));
+  router.Unary<pb::KeepRequestsRequest>(
+      unary("sluice.v1.ConnectionService/KeepRequests"), raw_connection,
+      &RawConnection::RequestKeepRequests,
+      Bind(services.connection, &ConnectionService::KeepRequests));
   router.Unary<pb::CloseConnectionRequest>(
       unary("sluice.v1.ConnectionService/CloseConnection"), raw_connection,
       &RawConnection::RequestCloseConnection,
@@ -232,6 +238,10 @@ void AddRoutes(Server& server, const Services& services, const RouteOptions& opt
   router.Unary<pb::GetHealthRequest>(exempt(unary("sluice.v1.MonitoringService/GetHealth")),
                                      raw_monitoring, &RawMonitoring::RequestGetHealth,
                                      Bind(services.monitoring, &MonitoringService::GetHealth));
+  router.Unary<pb::GetPoolStatsRequest>(
+      exempt(unary("sluice.v1.MonitoringService/GetPoolStats")), raw_monitoring,
+      &RawMonitoring::RequestGetPoolStats,
+      Bind(services.monitoring, &MonitoringService::GetPoolStats));
 
   auto& raw_health = router.AddService<RawHealth>("grpc.health.v1.Health");
   router.Unary<health_pb::HealthCheckRequest>(exempt(unary("grpc.health.v1.Health/Check")),

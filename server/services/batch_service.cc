@@ -10,9 +10,11 @@
 #include "server/db/database.h"
 #include "server/db/wire.h"
 #include "server/services/echo.h"
+#include "server/services/param_types.h"
 #include "server/services/protobuf_time.h"
 #include "server/services/recall.h"
 #include "server/services/request_id.h"
+#include "server/services/session_options.h"
 #include "server/services/step_error.h"
 #include "server/services/validation.h"
 
@@ -31,6 +33,21 @@ void AppendResult(const pb::StepResult& head, const std::string& rows, std::stri
   db::AppendVarint(head.ByteSizeLong() + rows.size(), out);
   head.AppendToString(&out);
   out += rows;
+}
+
+absl::Status CheckTypes(const pb::ExecuteBatchRequest& request, db::EngineKind engine) {
+  for (int i = 0; i < request.steps_size(); ++i) {
+    const pb::BatchStep& step = request.steps(i);
+    if (step.param_types_size() == 0) continue;
+    const std::string place = absl::StrCat("steps[", i, "].");
+    for (int j = 0; j < step.parameter_sets_size(); ++j) {
+      TRY_STATUS(CheckParamTypes(engine, step.param_types(), step.parameter_sets(j).params(), place,
+                                 absl::StrCat(place, "parameter_sets[", j, "].")));
+    }
+    if (step.parameter_sets_size() > 0) continue;
+    TRY_STATUS(CheckParamTypes(engine, step.param_types(), step.params(), place, place));
+  }
+  return absl::OkStatus();
 }
 
 // What a program needs; the words have no room.
@@ -95,6 +112,9 @@ absl::StatusOr<db::Batch> BatchService::BatchOf(const pb::ExecuteBatchRequest& r
   const auto add = [&](db::Statement statement, int step, int set) {
     statement.max_rows = max_rows;
     statement.max_affected_rows = request.steps(step).max_affected_rows();
+    if (request.steps(step).param_types_size() > 0) {
+      statement.param_types = &request.steps(step).param_types();
+    }
     batch.executions.emplace_back(statement, step, set);
   };
   for (int i = 0; i < request.steps_size(); ++i) {
@@ -113,12 +133,10 @@ Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::ExecuteBatch
     const Context& ctx, const pb::ExecuteBatchRequest& request) {
   if (!request.has_transaction()) {
     CO_TRY(const auto connection, co_await venues_.Open(ctx, request.connection_id()));
-    absl::StatusOr<BatchReply> reply =
-        co_await Run(ctx, request, *connection, *connection->database, /*nested=*/false);
+    absl::StatusOr<BatchReply> reply = co_await Run(ctx, request, *connection, nullptr);
     co_return reply;
   }
-  absl::StatusOr<Venue> venue =
-      co_await venues_.Enter(ctx, request.connection_id(), request.transaction());
+  absl::StatusOr<Venue> venue = co_await venues_.Enter(ctx, request);
   if (!venue.ok()) {
     absl::StatusOr<BatchReply> recalled = co_await Recall(ctx, request, venue.status());
     co_return recalled;
@@ -131,22 +149,26 @@ Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::ExecuteBatch
 
 Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::ExecuteBatchAt(
     const Context& ctx, const pb::ExecuteBatchRequest& request, const Venue& venue) {
-  return Run(ctx, request, *venue.connection, venue.session(), /*nested=*/true);
+  return Run(ctx, request, *venue.connection, &venue);
 }
 
 Task<absl::StatusOr<Reply<pb::ExecuteBatchResponse>>> BatchService::Run(
     const Context& ctx,
     const pb::ExecuteBatchRequest& request,
     const core::Connections::Entry& connection,
-    db::Session& session,
-    bool nested) {
+    const Venue* venue) {
   const absl::Duration begun = clock_.Steady();
   CO_TRY(db::Batch batch, BatchOf(request, connection));
+  CO_CHECK(CheckTypes(request, connection.engine));
+  if (request.has_session()) [[unlikely]] {
+    CO_TRY(batch.session, SessionAt(connection, venue, request.session()));
+  }
   CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(connection, request));
   if (key.has_value()) batch.request = &*key;
   CO_TRY(RetryPolicy policy, RetryPolicyOf(request.retry()));
-  policy.conflicts = !nested && batch.mode == db::BatchMode::kAtomic;
+  policy.conflicts = venue == nullptr && batch.mode == db::BatchMode::kAtomic;
   Retry retry(policy, clock_);
+  db::Session& session = venue == nullptr ? *connection.database : venue->session();
   const absl::StatusOr<db::BatchResults> results = co_await Execute(ctx, session, batch, retry);
   for (int i = 0; i < retry.conflicts(); ++i) venues_.transactions().CountConflict(connection.key);
   const absl::Duration elapsed = clock_.Steady() - begun;

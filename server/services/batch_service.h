@@ -42,12 +42,11 @@ class BatchService {
   absl::StatusOr<db::Batch> BatchOf(const pb::ExecuteBatchRequest& request,
                                     const core::Connections::Entry& connection) const;
 
-  // `nested`: in a transaction of the caller's.
+  // `venue`: the caller's transaction; null: there is none.
   Task<absl::StatusOr<BatchReply>> Run(const Context& ctx,
                                        const pb::ExecuteBatchRequest& request,
                                        const core::Connections::Entry& connection,
-                                       db::Session& session,
-                                       bool nested);
+                                       const Venue* venue);
   Task<absl::StatusOr<db::BatchResults>> Execute(const Context& ctx,
                                                  db::Session& session,
                                                  const db::Batch& batch,

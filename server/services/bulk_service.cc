@@ -13,6 +13,7 @@
 #include "server/services/protobuf_time.h"
 #include "server/services/recall.h"
 #include "server/services/request_id.h"
+#include "server/services/session_options.h"
 #include "server/services/step_error.h"
 #include "server/services/validation.h"
 
@@ -118,16 +119,14 @@ Task<absl::StatusOr<pb::BulkInsertResponse>> BulkService::BulkInsert(
   Upload upload;
   if (!first->has_transaction()) {
     CO_TRY(const auto connection, co_await venues_.Open(ctx, first->connection_id()));
-    CO_CHECK(
-        co_await Run(ctx, requests, *std::move(first), *connection, *connection->database, upload));
+    CO_CHECK(co_await Run(ctx, requests, *std::move(first), *connection, nullptr, upload));
   } else {
-    absl::StatusOr<Venue> venue =
-        co_await venues_.Enter(ctx, first->connection_id(), first->transaction());
+    absl::StatusOr<Venue> venue = co_await venues_.Enter(ctx, *first);
     if (!venue.ok()) {
       CO_CHECK(co_await Recall(ctx, requests, *std::move(first), venue.status(), upload));
     } else {
-      absl::Status status = co_await Run(ctx, requests, *std::move(first), *venue->connection,
-                                         venue->session(), upload);
+      absl::Status status =
+          co_await Run(ctx, requests, *std::move(first), *venue->connection, &*venue, upload);
       upload.load.reset();
       CO_CHECK(co_await venues_.Leave(ctx, *venue, std::move(status)));
       SetStatus(venue->facts(), clock_.Now(), *upload.response.mutable_transaction());
@@ -141,10 +140,14 @@ Task<absl::Status> BulkService::Run(const Context& ctx,
                                     Source<pb::BulkInsertRequest>& requests,
                                     pb::BulkInsertRequest first,
                                     const core::Connections::Entry& connection,
-                                    db::Session& session,
+                                    const Venue* venue,
                                     Upload& upload) {
   if (connection.read_only) co_return errors::ReadOnlyViolation("the connection is read-only");
   CO_TRY(db::LoadTarget target, TargetOf(first, connection));
+  if (first.has_session()) {
+    CO_TRY(target.session, SessionAt(connection, venue, first.session()));
+  }
+  db::Session& session = venue == nullptr ? *connection.database : venue->session();
   upload.atomic = target.mode == db::BatchMode::kAtomic;
   upload.keyed = target.key.has_value();
   upload.skips = target.on_conflict == db::ConflictAction::kSkip;

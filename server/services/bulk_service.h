@@ -37,7 +37,7 @@ class BulkService {
                          Source<pb::BulkInsertRequest>& requests,
                          pb::BulkInsertRequest first,
                          const core::Connections::Entry& connection,
-                         db::Session& session,
+                         const Venue* venue,  // null: in no transaction
                          Upload& upload);
   // The answer of a load that was committed with a transaction that is over, or `why`.
   Task<absl::Status> Recall(const Context& ctx,

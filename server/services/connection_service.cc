@@ -134,6 +134,7 @@ Task<absl::StatusOr<pb::RegisterConnectionResponse>> ConnectionService::Register
   wanted.name = request.name();
   wanted.read_only = request.read_only();
   wanted.must_exist = request.must_exist();
+  wanted.keep_requests = request.keep_requests();
   CO_TRY(const auto registered, co_await registrar_.Register(ctx, std::move(wanted)));
 
   pb::RegisterConnectionResponse response;
@@ -142,6 +143,14 @@ Task<absl::StatusOr<pb::RegisterConnectionResponse>> ConnectionService::Register
   response.set_persistent(core::IsKept(registered.entry->where));
   Show(*registered.entry, *response.mutable_connection());
   co_return response;
+}
+
+Task<absl::StatusOr<pb::KeepRequestsResponse>> ConnectionService::KeepRequests(
+    const Context& ctx, const pb::KeepRequestsRequest& request) {
+  CO_TRY(const auto entry, co_await connections_.Open(ctx, request.connection_id()));
+  if (entry->read_only) co_return errors::ReadOnlyViolation("the connection is read-only");
+  CO_CHECK(co_await entry->database->KeepRequests(ctx));
+  co_return pb::KeepRequestsResponse();
 }
 
 Task<absl::StatusOr<pb::CloseConnectionResponse>> ConnectionService::CloseConnection(

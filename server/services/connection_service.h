@@ -29,6 +29,9 @@ class ConnectionService {
   Task<absl::StatusOr<pb::RegisterConnectionResponse>> RegisterConnection(
       const Context& ctx, const pb::RegisterConnectionRequest& request);
 
+  Task<absl::StatusOr<pb::KeepRequestsResponse>> KeepRequests(
+      const Context& ctx, const pb::KeepRequestsRequest& request);
+
   Task<absl::StatusOr<pb::CloseConnectionResponse>> CloseConnection(
       const Context& ctx, const pb::CloseConnectionRequest& request);
 

@@ -263,7 +263,8 @@ class InteractService::Conversation {
       status = co_await Batch(ctx, request.batch(), response);
     } else if (request.has_begin()) {
       CO_CHECK(CheckRequest(request.begin()));
-      status = co_await Begin(ctx, request.begin().connection_id(), request.begin().options());
+      status = co_await Begin(ctx, request.begin().connection_id(), request.begin().options(),
+                              Venues::SessionIn(request.begin()));
     } else {
       status = co_await Control(ctx, request);
     }
@@ -308,13 +309,15 @@ class InteractService::Conversation {
 
   Task<absl::Status> Begin(const Context& ctx,
                            const std::string& connection_id,
-                           const pb::TransactionOptions& options) {
+                           const pb::TransactionOptions& options,
+                           const pb::SessionOptions* session) {
     if (turn_ != nullptr) {
       co_return errors::ParameterInvalid("action", "begins a transaction while one is open");
     }
     last_ = nullptr;
     CO_TRY(Transaction::Turn turn,
-           co_await service_.venues_.Begin(ctx, connection_id, options, /*interactive=*/true));
+           co_await service_.venues_.Begin(ctx, connection_id, options, session,
+                                           /*interactive=*/true));
     turn_ = std::make_shared<Transaction::Turn>(std::move(turn));
     last_ = turn_;
     watch_.emplace(turn_->transaction().finished(), [this] { OnFinished(); });
@@ -338,16 +341,17 @@ class InteractService::Conversation {
   }
 
   // Where a request of the stream runs.
-  Task<absl::StatusOr<Venue>> Enter(const Context& ctx,
-                                    const std::string& connection_id,
-                                    const pb::TransactionSelector& selector) {
+  template <class Request>
+  Task<absl::StatusOr<Venue>> Enter(const Context& ctx, const Request& request) {
+    const std::string& connection_id = request.connection_id();
+    const pb::TransactionSelector& selector = request.transaction();
     Venue venue;
     if (selector.selector_case() == pb::TransactionSelector::kTransactionId) {
       co_return errors::ParameterInvalid("transaction.transaction_id",
                                          "has no place in a stream, which has a transaction");
     }
     if (selector.has_begin()) {
-      CO_CHECK(co_await Begin(ctx, connection_id, selector.begin()));
+      CO_CHECK(co_await Begin(ctx, connection_id, selector.begin(), Venues::SessionIn(request)));
       venue.begun = true;
     } else {
       CO_CHECK(CheckOpen());
@@ -363,7 +367,7 @@ class InteractService::Conversation {
   Task<absl::Status> Query(const Context& ctx,
                            const pb::QueryRequest& request,
                            Response& response) {
-    CO_TRY(Venue venue, co_await Enter(ctx, request.connection_id(), request.transaction()));
+    CO_TRY(Venue venue, co_await Enter(ctx, request));
     const auto reply = co_await service_.query_.QueryAt(ctx, request, venue);
     CO_CHECK(co_await service_.venues_.Leave(ctx, venue, reply.status()));
     response.body = Nested(pb::InteractResponse::kQueryFieldNumber, *reply);
@@ -373,7 +377,7 @@ class InteractService::Conversation {
   Task<absl::Status> Batch(const Context& ctx,
                            const pb::ExecuteBatchRequest& request,
                            Response& response) {
-    CO_TRY(Venue venue, co_await Enter(ctx, request.connection_id(), request.transaction()));
+    CO_TRY(Venue venue, co_await Enter(ctx, request));
     const auto reply = co_await service_.batch_.ExecuteBatchAt(ctx, request, venue);
     CO_CHECK(co_await service_.venues_.Leave(ctx, venue, reply.status()));
     response.body = Nested(pb::InteractResponse::kBatchFieldNumber, *reply);
@@ -386,7 +390,8 @@ class InteractService::Conversation {
     request.set_request_id(commit.request_id());
     const core::Connections::EntryPtr connection = turn_->transaction().connection();
     CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
-    absl::Status committed = co_await turn_->Commit(key.has_value() ? &*key : nullptr);
+    absl::Status committed =
+        co_await turn_->Commit(key.has_value() ? &*key : nullptr, ctx_.deadline);
     co_return committed;
   }
 

@@ -1,8 +1,10 @@
 #include "server/services/monitoring_service.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/core/health.h"
 #include "server/services/engine.h"
@@ -10,6 +12,8 @@
 
 namespace sluice::services {
 namespace {
+
+using Entries = std::vector<core::Connections::EntryPtr>;
 
 pb::HealthState StateOf(core::HealthState state) {
   switch (state) {
@@ -72,6 +76,50 @@ void Show(const core::ConnectionHealth& health, absl::Duration now, pb::Connecti
   if (health.load.writer.has_value()) Show(*health.load.writer, now, *message.mutable_writer());
 }
 
+void Show(const db::PoolStats::Limits& limits, pb::PoolLimits& message) {
+  message.set_min(limits.min);
+  message.set_max(limits.max);
+  message.set_overflow(limits.overflow);
+  message.set_waiters(limits.waiters);
+  message.set_lanes(limits.lanes);
+  SetDuration(limits.acquire_timeout, *message.mutable_acquire_timeout());
+  SetDuration(limits.idle_timeout, *message.mutable_idle_timeout());
+  SetDuration(limits.recycle, *message.mutable_recycle());
+  SetDuration(limits.pre_ping, *message.mutable_pre_ping());
+  SetDuration(limits.lane_allowance, *message.mutable_lane_allowance());
+  SetDuration(limits.commit_grace, *message.mutable_commit_grace());
+  message.set_strict_hygiene(limits.strict_hygiene);
+}
+
+void Show(const db::PoolStats& stats, pb::PoolStats& message) {
+  Show(stats.limits, *message.mutable_limits());
+  message.set_open(stats.open);
+  message.set_idle(stats.idle);
+  message.set_leased(stats.leased);
+  message.set_waiting(stats.waiting);
+  message.set_connecting(stats.connecting);
+  message.set_lane_statements(stats.lane_statements);
+  message.set_lanes_open(stats.lanes_open);
+  message.set_lanes_condemned(stats.lanes_condemned);
+  message.set_connects(stats.connects);
+  message.set_connects_failed(stats.connects_failed);
+  message.set_breaker_open(stats.breaker_open);
+  message.set_last_failure(stats.last_failure);
+  if (stats.retry_in > absl::ZeroDuration()) {
+    SetDuration(stats.retry_in, *message.mutable_retry_in());
+  }
+  message.set_acquire_timeouts(stats.acquire_timeouts);
+  for (const db::PoolStats::Holder& holder : stats.holders) {
+    pb::PoolHolder& shown = *message.add_holders();
+    shown.set_transaction(holder.transaction);
+    shown.set_caller(holder.caller);
+    shown.set_request_id(holder.request_id);
+    SetDuration(holder.held_for, *shown.mutable_held_for());
+    shown.set_statement(holder.statement);
+    shown.set_busy(holder.busy);
+  }
+}
+
 }  // namespace
 
 Task<absl::StatusOr<pb::GetServerInfoResponse>> MonitoringService::GetServerInfo(
@@ -92,15 +140,16 @@ Task<absl::StatusOr<pb::GetServerInfoResponse>> MonitoringService::GetServerInfo
   co_return response;
 }
 
+absl::StatusOr<std::vector<core::Connections::EntryPtr>> MonitoringService::EntriesOf(
+    const Context& ctx, const std::string& connection_id) const {
+  if (connection_id.empty()) return connections_.List();
+  TRY(core::Connections::EntryPtr entry, connections_.Find(ctx, connection_id));
+  return Entries{std::move(entry)};
+}
+
 Task<absl::StatusOr<pb::GetHealthResponse>> MonitoringService::GetHealth(
     const Context& ctx, const pb::GetHealthRequest& request) {
-  std::vector<core::Connections::EntryPtr> entries;
-  if (request.connection_id().empty()) {
-    entries = connections_.List();
-  } else {
-    CO_TRY(auto entry, connections_.Find(ctx, request.connection_id()));
-    entries.push_back(std::move(entry));
-  }
+  CO_TRY(const Entries entries, EntriesOf(ctx, request.connection_id()));
   const std::vector<core::ConnectionHealth> checks =
       co_await core::CheckAll(ctx, connections_, entries);
 
@@ -118,6 +167,23 @@ Task<absl::StatusOr<pb::GetHealthResponse>> MonitoringService::GetHealth(
   }
   response.set_state(counters_.draining() ? pb::HEALTH_STATE_DRAINING : StateOf(worst));
   response.set_score(checks.empty() ? 1 : scores / static_cast<double>(checks.size()));
+  co_return response;
+}
+
+Task<absl::StatusOr<pb::GetPoolStatsResponse>> MonitoringService::GetPoolStats(
+    const Context& ctx, const pb::GetPoolStatsRequest& request) {
+  CO_TRY(const Entries entries, EntriesOf(ctx, request.connection_id()));
+  pb::GetPoolStatsResponse response;
+  for (const core::Connections::EntryPtr& entry : entries) {
+    pb::ConnectionPool& message = *response.add_connections();
+    message.set_handle(entry->handle);
+    message.set_name(entry->name);
+    if (entry->database == nullptr) continue;
+    const auto stats = co_await entry->database->InspectPool(ctx);
+    if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kNo);
+    // One that is being closed has none any more.
+    if (stats.ok() && stats->has_value()) Show(**stats, *message.mutable_pool());
+  }
   co_return response;
 }
 

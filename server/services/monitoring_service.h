@@ -69,7 +69,14 @@ class MonitoringService {
   Task<absl::StatusOr<pb::GetHealthResponse>> GetHealth(const Context& ctx,
                                                         const pb::GetHealthRequest& request);
 
+  Task<absl::StatusOr<pb::GetPoolStatsResponse>> GetPoolStats(
+      const Context& ctx, const pb::GetPoolStatsRequest& request);
+
  private:
+  // One connection, or all of them if the id is empty.
+  absl::StatusOr<std::vector<core::Connections::EntryPtr>> EntriesOf(
+      const Context& ctx, const std::string& connection_id) const;
+
   core::Connections& connections_;
   const core::Transactions& transactions_;
   const ServerFacts facts_;

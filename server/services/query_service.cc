@@ -11,9 +11,11 @@
 #include "server/base/status.h"
 #include "server/db/database.h"
 #include "server/services/echo.h"
+#include "server/services/param_types.h"
 #include "server/services/protobuf_time.h"
 #include "server/services/recall.h"
 #include "server/services/request_id.h"
+#include "server/services/session_options.h"
 #include "server/services/validation.h"
 
 namespace sluice::services {
@@ -71,6 +73,10 @@ absl::StatusOr<db::Statement> QueryService::StatementOf(
     const pb::QueryRequest& request, const core::Connections::Entry& connection) const {
   TRY_STATUS(CheckRequest(request, options_.value_depth));
   db::Statement statement(request.sql(), request.params(), request.named_params());
+  if (request.param_types_size() > 0) [[unlikely]] {
+    TRY_STATUS(CheckParamTypes(connection.engine, request.param_types(), request.params()));
+    statement.param_types = &request.param_types();
+  }
   TRY(statement.max_rows,
       LimitOf("max_rows", request.max_rows(), options_.default_max_rows, options_.max_max_rows));
   TRY(statement.max_bytes, LimitOf("max_bytes", request.max_bytes(), options_.default_max_bytes,
@@ -85,6 +91,10 @@ absl::StatusOr<db::Statement> QueryService::StatementOf(
     const pb::StreamQueryRequest& request, const core::Connections::Entry& connection) const {
   TRY_STATUS(CheckRequest(request, options_.value_depth));
   db::Statement statement(request.sql(), request.params(), request.named_params());
+  if (request.param_types_size() > 0) [[unlikely]] {
+    TRY_STATUS(CheckParamTypes(connection.engine, request.param_types(), request.params()));
+    statement.param_types = &request.param_types();
+  }
   TRY(statement.chunk_bytes, ChunkBytesOf(request.chunk_bytes(), options_.chunk_bytes));
   statement.read_only = request.read_only() || connection.read_only;
   statement.max_affected_rows = request.max_affected_rows();
@@ -102,25 +112,29 @@ Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Query(
   if (connection->database == nullptr) {
     CO_TRY(connection, co_await connections_.Open(ctx, std::move(connection)));
   }
-  absl::StatusOr<QueryReply> reply = co_await Run(ctx, request, *connection, *connection->database);
+  absl::StatusOr<QueryReply> reply = co_await Run(ctx, request, *connection, nullptr);
   co_return reply;
 }
 
 Task<absl::StatusOr<QueryService::QueryReply>> QueryService::QueryAt(
     const Context& ctx, const pb::QueryRequest& request, const Venue& venue) {
-  return Run(ctx, request, *venue.connection, venue.session());
+  return Run(ctx, request, *venue.connection, &venue);
 }
 
 Task<absl::StatusOr<QueryService::QueryReply>> QueryService::Run(
     const Context& ctx,
     const pb::QueryRequest& request,
     const core::Connections::Entry& connection,
-    db::Session& session) {
+    const Venue* venue) {
   const absl::Duration begun = clock_.Steady();
   CO_TRY(db::Statement statement, StatementOf(request, connection));
+  if (request.has_session()) [[unlikely]] {
+    CO_TRY(statement.session, SessionAt(connection, venue, request.session()));
+  }
   CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(connection, request));
   if (key.has_value()) statement.request = &*key;
   CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));
+  db::Session& session = venue == nullptr ? *connection.database : venue->session();
   absl::StatusOr<db::Rows> rows = co_await Execute(ctx, session, statement, policy);
   const absl::Duration elapsed = clock_.Steady() - begun;
   if (options_.log_sql) {
@@ -143,8 +157,7 @@ QueryService::QueryReply QueryService::ReplyOf(db::Rows rows, absl::Duration ela
 Task<absl::StatusOr<QueryService::QueryReply>> QueryService::QueryInTransaction(
     const Context& ctx, const pb::QueryRequest& request) {
   if (!request.has_transaction()) co_return errors::ServerDraining(errors::Executed::kNo);
-  absl::StatusOr<Venue> venue =
-      co_await venues_.Enter(ctx, request.connection_id(), request.transaction());
+  absl::StatusOr<Venue> venue = co_await venues_.Enter(ctx, request);
   if (!venue.ok()) {
     absl::StatusOr<QueryReply> recalled = co_await Recall(ctx, request, venue.status());
     co_return recalled;
@@ -203,8 +216,7 @@ Task<absl::Status> QueryService::StreamInTransaction(const Context& ctx,
                                                      const pb::StreamQueryRequest& request,
                                                      Sink<StreamReply>& sink) {
   if (!request.has_transaction()) co_return errors::ServerDraining(errors::Executed::kNo);
-  absl::StatusOr<Venue> venue =
-      co_await venues_.Enter(ctx, request.connection_id(), request.transaction());
+  absl::StatusOr<Venue> venue = co_await venues_.Enter(ctx, request);
   if (!venue.ok()) {
     absl::Status recalled = co_await StreamRecalled(ctx, request, venue.status(), sink);
     co_return recalled;
@@ -228,6 +240,9 @@ Task<absl::Status> QueryService::StreamIn(const Context& ctx,
                                           Sink<StreamReply>& sink) {
   stream.begun = clock_.Steady();
   CO_TRY(db::Statement statement, StatementOf(request, connection));
+  if (request.has_session()) [[unlikely]] {
+    CO_TRY(statement.session, SessionAt(connection, stream.venue, request.session()));
+  }
   CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(connection, request));
   if (key.has_value()) statement.request = &*key;
   CO_TRY(const RetryPolicy policy, RetryPolicyOf(request.retry()));

@@ -62,10 +62,11 @@ class QueryService {
   Task<absl::StatusOr<QueryReply>> Recall(const Context& ctx,
                                           const pb::QueryRequest& request,
                                           absl::Status why);
+  // `venue`: the caller's transaction; null: there is none.
   Task<absl::StatusOr<QueryReply>> Run(const Context& ctx,
                                        const pb::QueryRequest& request,
                                        const core::Connections::Entry& connection,
-                                       db::Session& session);
+                                       const Venue* venue);
   static QueryReply ReplyOf(db::Rows rows, absl::Duration elapsed);
   Task<absl::StatusOr<db::Rows>> Execute(const Context& ctx,
                                          db::Session& session,

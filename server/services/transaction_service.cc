@@ -86,8 +86,9 @@ pb::TransactionOutcome OutcomeOf(TransactionState state) {
 Task<absl::StatusOr<pb::BeginTransactionResponse>> TransactionService::BeginTransaction(
     const Context& ctx, const pb::BeginTransactionRequest& request) {
   CO_CHECK(CheckRequest(request));
-  CO_TRY(const Turn turn, co_await venues_.Begin(ctx, request.connection_id(), request.options(),
-                                                 /*interactive=*/false));
+  CO_TRY(const Turn turn,
+         co_await venues_.Begin(ctx, request.connection_id(), request.options(),
+                                Venues::SessionIn(request), /*interactive=*/false));
   pb::BeginTransactionResponse response;
   SetStatus(turn.facts(), clock_.Now(), *response.mutable_transaction());
   co_return response;
@@ -126,7 +127,8 @@ Task<absl::StatusOr<pb::CommitTransactionResponse>> TransactionService::Commit(
   const auto key_or = RequestKeyOf(*connection, request);
   if (!key_or.ok()) co_return core::WithTransaction(key_or.status(), turn.facts());
   const std::optional<db::RequestKey>& key = *key_or;
-  const absl::Status committed = co_await turn.Commit(key.has_value() ? &*key : nullptr);
+  const absl::Status committed =
+      co_await turn.Commit(key.has_value() ? &*key : nullptr, ctx.deadline);
   if (!committed.ok()) co_return core::WithTransaction(committed, turn.facts());
   pb::CommitTransactionResponse response;
   SetStatus(turn.facts(), clock_.Now(), *response.mutable_transaction());
@@ -302,6 +304,9 @@ Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfReques
   // Its answer was too large to be kept, but it is there.
   if (errors::ReasonOf(found.status()) == "REPLAY_TOO_LARGE") {
     co_return pb::TRANSACTION_OUTCOME_COMMITTED;
+  }
+  if (errors::ReasonOf(found.status()) == "LOCK_TIMEOUT") {
+    co_return pb::TRANSACTION_OUTCOME_PENDING;
   }
   if (!found.ok()) co_return found.status();
   co_return found->has_value() ? pb::TRANSACTION_OUTCOME_COMMITTED

@@ -16,14 +16,6 @@
 namespace sluice::services {
 namespace {
 
-// The part of the contract that this server cannot honour yet, in both requests.
-template <class Request>
-absl::Status CheckBuilt(const Request& request) {
-  if (request.param_types_size() > 0) return errors::FieldNotImplemented("param_types");
-  if (request.has_session()) return errors::FieldNotImplemented("session");
-  return absl::OkStatus();
-}
-
 // A commit of what was only tried would tell nobody anything.
 template <class Request>
 absl::Status CheckTrial(const Request& request) {
@@ -121,7 +113,6 @@ absl::Status CheckLabels(const Request& request) {
 
 template <class Request>
 absl::Status Check(const Request& request, int value_depth) {
-  TRY_STATUS(CheckBuilt(request));
   TRY_STATUS(CheckTrial(request));
   TRY_STATUS(CheckBound("max_affected_rows", request.max_affected_rows()));
   TRY_STATUS(CheckSql(request.sql()));
@@ -131,7 +122,6 @@ absl::Status Check(const Request& request, int value_depth) {
 
 absl::Status CheckStep(const pb::BatchStep& step, int index, int value_depth) {
   const std::string place = absl::StrCat("steps[", index, "].");
-  if (step.param_types_size() > 0) return errors::FieldNotImplemented(place + "param_types");
   TRY_STATUS(CheckBound(place + "max_affected_rows", step.max_affected_rows()));
   TRY_STATUS(CheckSql(step.sql(), place + "sql"));
   const bool both =
@@ -151,7 +141,6 @@ absl::Status CheckStep(const pb::BatchStep& step, int index, int value_depth) {
 }  // namespace
 
 absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_depth) {
-  if (request.has_session()) return errors::FieldNotImplemented("session");
   TRY_STATUS(CheckTrial(request));
   if (request.steps().empty()) return errors::ParameterInvalid("steps", "is empty");
   int64_t executions = 0;
@@ -176,7 +165,6 @@ absl::Status CheckRequest(const pb::ExecuteBatchRequest& request, int value_dept
 }
 
 absl::Status CheckHeader(const pb::BulkInsertRequest& request) {
-  if (request.has_session()) return errors::FieldNotImplemented("session");
   TRY_STATUS(CheckTrial(request));
   if (request.table().empty()) {
     return errors::ParameterInvalid("table", "is empty; the first message names the table");
@@ -237,7 +225,6 @@ absl::Status CheckRequest(const pb::StreamQueryRequest& request, int value_depth
 }
 
 absl::Status CheckRequest(const pb::BeginTransactionRequest& request) {
-  if (request.has_session()) return errors::FieldNotImplemented("session");
   return CheckLabels(request);
 }
 

@@ -11,6 +11,7 @@
 #include "server/base/utf8.h"
 #include "server/db/database.h"
 #include "server/services/protobuf_time.h"
+#include "server/services/session_options.h"
 
 namespace sluice::services {
 namespace {
@@ -122,10 +123,14 @@ Task<absl::StatusOr<core::Connections::EntryPtr>> Venues::Open(const Context& ct
 Task<absl::StatusOr<core::Transaction::Turn>> Venues::Begin(const Context& ctx,
                                                             std::string connection_id,
                                                             const pb::TransactionOptions& options,
+                                                            const pb::SessionOptions* session,
                                                             bool interactive) const {
   CO_TRY(core::TransactionRequest request, TransactionRequestOf(options, "options"));
   CO_TRY(const core::Connections::EntryPtr connection,
          co_await Open(ctx, std::move(connection_id)));
+  if (session != nullptr) {
+    CO_TRY(request.options.session, SessionOf(*connection, *session));
+  }
   request.interactive = interactive;
   request.options.read_only = request.options.read_only || connection->read_only;
   CO_TRY(core::Transaction::Turn turn, transactions_.Begin(ctx, connection, std::move(request)));
@@ -134,13 +139,14 @@ Task<absl::StatusOr<core::Transaction::Turn>> Venues::Begin(const Context& ctx,
 
 Task<absl::StatusOr<Venue>> Venues::Enter(const Context& ctx,
                                           std::string connection_id,
-                                          const pb::TransactionSelector& selector) const {
+                                          const pb::TransactionSelector& selector,
+                                          const pb::SessionOptions* session) const {
   using Turn = core::Transaction::Turn;
   Venue venue;
   venue.commit = selector.commit();
   switch (selector.selector_case()) {
     case pb::TransactionSelector::kBegin: {
-      CO_TRY(Turn turn, co_await Begin(ctx, std::move(connection_id), selector.begin(),
+      CO_TRY(Turn turn, co_await Begin(ctx, std::move(connection_id), selector.begin(), session,
                                        /*interactive=*/false));
       venue.turn = std::make_shared<Turn>(std::move(turn));
       venue.begun = true;
@@ -172,7 +178,7 @@ Task<absl::Status> Venues::Leave(const Context& ctx, Venue& venue, absl::Status 
   const bool lost = venue.begun && !venue.commit && !venue.kept && ctx.stop.stop_requested();
   if (lost && outcome.ok()) outcome = ctx.Stopped(errors::Executed::kRolledBack);
   if (outcome.ok() && venue.commit) {
-    outcome = co_await turn.Commit(nullptr);
+    outcome = co_await turn.Commit(nullptr, ctx.deadline);
   } else if (!outcome.ok() && venue.begun) {
     const absl::Status gone = co_await turn.Rollback();
     gone.IgnoreError();  // it had ended by itself

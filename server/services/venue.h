@@ -53,17 +53,31 @@ class Venues {
   // and what Connections::Open says.
   Task<absl::StatusOr<core::Connections::EntryPtr>> Open(const Context& ctx, std::string id) const;
 
-  // Where a request with a selector runs; waits for its turn. Errors: those of the id, or of
-  // beginning.
+  // Where a request with a selector runs; waits for its turn. `session`: of the transaction, if the
+  // request begins one; null: it has none. Errors: those of the id, or of beginning.
   Task<absl::StatusOr<Venue>> Enter(const Context& ctx,
                                     std::string connection_id,
-                                    const pb::TransactionSelector& selector) const;
+                                    const pb::TransactionSelector& selector,
+                                    const pb::SessionOptions* session) const;
+
+  // Of a whole request.
+  template <class Request>
+  Task<absl::StatusOr<Venue>> Enter(const Context& ctx, const Request& request) const {
+    return Enter(ctx, request.connection_id(), request.transaction(), SessionIn(request));
+  }
 
   // Begins one for a caller, and has its first turn. `interactive`: it lives in a stream.
   Task<absl::StatusOr<core::Transaction::Turn>> Begin(const Context& ctx,
                                                       std::string connection_id,
                                                       const pb::TransactionOptions& options,
+                                                      const pb::SessionOptions* session,
                                                       bool interactive) const;
+
+  // Null: the request has none.
+  template <class Request>
+  static const pb::SessionOptions* SessionIn(const Request& request) {
+    return request.has_session() ? &request.session() : nullptr;
+  }
 
   // After the request has run, with what became of it: commits if that was asked for, rolls back
   // what it had begun if it failed, and answers what the caller is told.

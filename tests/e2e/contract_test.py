@@ -144,7 +144,6 @@ class ErrorDetailsTest(rpc.TestCase):
 
 class UnbuiltFieldsTest(rpc.TestCase):
     FIELDS = {
-        "param_types": [value_pb2.VALUE_TYPE_INT64],
         "session": common_pb2.SessionOptions(time_zone="Europe/Paris"),
     }
 
@@ -163,12 +162,10 @@ class UnbuiltFieldsTest(rpc.TestCase):
         client, session = self.client(self.start()), self.FIELDS["session"]
         client.query("CREATE TABLE t(a)")
         step = query_pb2.BatchStep(sql="INSERT INTO t VALUES(1)")
-        typed = query_pb2.BatchStep(sql="INSERT INTO t VALUES(1)", param_types=self.FIELDS["param_types"])
         row = value_pb2.Row(values=[value_pb2.Value(int64_value=1)])
         for call, request in (
                 (client.queries.ExecuteBatch,
                  query_pb2.ExecuteBatchRequest(connection_id="default", steps=[step], session=session)),
-                (client.queries.ExecuteBatch, query_pb2.ExecuteBatchRequest(connection_id="default", steps=[typed])),
                 (client.queries.BulkInsert,
                  iter([query_pb2.BulkInsertRequest(connection_id="default", table="t", rows=[row], session=session)])),
                 (client.transactions.BeginTransaction,

@@ -5,7 +5,7 @@ import random
 import time
 import uuid
 
-from history_calls import CREDIT, DEBIT, ENTER, Failed, Meddler, tokens_of
+from history_calls import CREDIT, DEBIT, ENTER, OF_NETWORKS, Failed, Meddler, tokens_of
 from history_transactions import StreamTransaction, UnaryTransaction, message_of
 from rpc import common_pb2, transaction_pb2
 
@@ -19,7 +19,8 @@ COMMITTED = "COMMITTED"
 
 # What a server may say; anything else is a fault. SQL_ERROR only of statements that are meant to fail.
 EXPECTED = {"TRANSACTION_EXPIRED", "TRANSACTION_NOT_FOUND", "TRANSACTION_FINISHED", "TRANSACTION_FAILED",
-            "CALL_CANCELLED", "DEADLINE_PASSED", "SERVER_DRAINING", "COMMIT_OUTCOME_UNKNOWN", ""}
+            "CALL_CANCELLED", "DEADLINE_PASSED", "SERVER_DRAINING", "COMMIT_OUTCOME_UNKNOWN", "", *OF_NETWORKS,
+            "SAVEPOINT_NOT_FOUND"}  # of a transaction that was lost with the session it was in
 # Nothing can follow, and nothing is left.
 GONE = {"TRANSACTION_EXPIRED", "TRANSACTION_NOT_FOUND"}
 

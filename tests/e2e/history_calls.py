@@ -16,6 +16,10 @@ ENTER = "INSERT INTO ledger(id, src, dst, amount) VALUES($1, $2, $3, $4) RETURNI
 CODES = {number: code.name for code in rpc.Code for number in code.value[:1]}
 STATES = {number: name.removeprefix("TRANSACTION_STATE_")
           for name, number in common_pb2.TransactionState.items()}
+# What a database behind a network may say at any time, which has nothing to do with what was asked for; and one that
+# lets transactions run beside each other.
+OF_NETWORKS = {"BACKEND_LOST", "BACKEND_STARTING", "BACKEND_UNREACHABLE", "COMMIT_OUTCOME_UNKNOWN",
+               "SERIALIZATION_FAILURE", "DEADLOCK"}
 OUTCOMES = {number: name.removeprefix("TRANSACTION_OUTCOME_")
             for name, number in transaction_pb2.TransactionOutcome.items()}
 
@@ -42,8 +46,9 @@ class Failed(Exception):
 
     @property
     def passes(self):
-        """Whether it has nothing to do with what was asked for: the server went away, or was slow."""
-        return not self.reason or self.reason == "SERVER_DRAINING" or self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+        """Whether it has nothing to do with what was asked for: the server went away, or was slow, or others were there."""
+        return (not self.reason or self.reason == "SERVER_DRAINING" or self.reason in OF_NETWORKS
+                or self.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"))
 
     @property
     def open(self):

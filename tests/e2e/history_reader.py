@@ -17,7 +17,7 @@ MADE = [  # but for the token, which is each engine's own business
     "CREATE INDEX by_src ON ledger(src, amount)",
     "CREATE INDEX by_dst ON ledger(dst, amount)",
 ]
-TOKENS = {"sqlite": "(hex(randomblob(8)))"}
+TOKENS = {"sqlite": "(hex(randomblob(8)))", "postgres": "gen_random_uuid()::text"}
 
 SUM = "SELECT sum(balance), count(*) FROM accounts"
 ENTRIES = "SELECT count(*) FROM ledger"

@@ -58,18 +58,21 @@ class Process:
 
 
 class HistoryTest(rpc.TestCase):
+    engine = "sqlite"
+    flags = FLAGS
+
     def setUp(self):
         super().setUp()
         self.place = {"data_dir": self.folder / "data", "listen": f"unix:{self.folder}/s.sock"}
         self.ends = collections.Counter()
 
     def restart(self):
-        return self.start(*FLAGS, **self.place)
+        return self.start(*self.flags, **self.place)
 
     def test_what_clients_were_told_agrees_with_the_ledger(self):
         server = self.restart()
         with rpc.Client(server.address) as client:
-            history_reader.make_tables(client, ACCOUNTS)
+            history_reader.make_tables(client, ACCOUNTS, self.engine)
         movers = [self.process(server, f"p{number}", "transfers", THREADS) for number in range(PROCESSES)]
         reads = self.process(server, "reads", "reads", READS)
         server = self.live_through_ends(server, [*movers, reads])
@@ -116,7 +119,7 @@ class HistoryTest(rpc.TestCase):
             self.assertEqual(server.terminate(), 0, server.errors()[-3000:])
         self.ends["kill" if kill else "SIGTERM"] += 1
         if random.random() < KILLED_EARLY:
-            early = harness.Server(self.folder, *FLAGS, **self.place)
+            early = harness.Server(self.folder, *self.flags, **self.place)
             time.sleep(random.uniform(0, 0.03) * harness.PATIENCE)  # any moment of its start
             early.kill()
             self.ends["early kill"] += 1

@@ -89,7 +89,7 @@ class ConversationTest(interact.TestCase):
             ("TRANSACTION_CONTROL_REFUSED", {"query": conversation.query("COMMIT")}),
             ("STATEMENT_REFUSED", {"query": conversation.query("ATTACH 'other.db' AS other")}),
             ("READ_ONLY_VIOLATION", {"query": conversation.query(INSERT, 2, read_only=True)}),
-            ("FIELD_NOT_IMPLEMENTED", {"query": conversation.query("SELECT 1", param_types=[2])}),
+            ("FIELD_NOT_IMPLEMENTED", {"query": conversation.query("SELECT 1", session={"role": "clerk"})}),
             ("AFFECTED_ROWS_EXCEEDED", {"query": conversation.query(
                 "INSERT INTO t VALUES(2, 2), (3, 3)", max_affected_rows=1)}),
             ("SAVEPOINT_NOT_FOUND", {"rollback_to_savepoint": point}),

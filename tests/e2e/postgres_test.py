@@ -2,7 +2,7 @@
 import harness
 import rpc
 import transactions
-from rpc import Code, connection_pb2
+from rpc import Code, connection_pb2, value_pb2
 from transactions import batch, inline, load, within
 
 
@@ -26,6 +26,16 @@ class PostgresTest(rpc.TestCase):
         found = self.rpc.query("SELECT 1.50::numeric AS n, true AS yes, '{\"a\": 1}'::jsonb AS j")
         self.assertEqual(rpc.rows_of(found), [("1.50", True, '{"a": 1}')])
         self.assertEqual([column.native_type for column in found.columns], ["numeric", "boolean", "jsonb"])
+
+    def test_callers_may_say_what_types_their_values_have(self):
+        sql, big, text = "SELECT $1 AS a", value_pb2.VALUE_TYPE_INT64, value_pb2.VALUE_TYPE_STRING
+        for _ in range(2):
+            self.assert_fails(Code.INVALID_ARGUMENT, self.rpc.query, sql, 12, executed="no")  # text, for want of more
+            said = self.rpc.query(sql, 12, param_types=[big])
+            self.assertEqual((rpc.rows_of(said), said.columns[0].native_type), ([(12,)], "bigint"))
+            said = self.rpc.query(sql, "12", param_types=[text])
+            self.assertEqual((rpc.rows_of(said), said.columns[0].native_type), ([("12",)], "text"))
+            self.assertEqual(list(self.rpc.stream_rows(sql, 12, param_types=[big])), [(12,)])
 
     def test_a_stream_gives_every_row_once(self):
         self.rpc.query("INSERT INTO t SELECT g, 'row ' || g FROM generate_series(1, 50000) g")

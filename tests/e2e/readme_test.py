@@ -253,6 +253,13 @@ class HowTos(PageTest):
     def test_backup(self):
         self.run_page(HOW_TOS / "backup.md")
 
+    def test_postgresql(self):
+        harness.buf()
+        postgres = self.enterContext(harness.start_postgres())
+        postgres.create_database("shop")
+        self.environment["SHOP_URL"] = postgres.url("shop")
+        self.run_page(HOW_TOS / "postgresql.md")
+
     def test_register_connections(self):
         self.run_page(HOW_TOS / "register-connections.md")
 

@@ -88,7 +88,7 @@ class FailedTest(transactions.TestCase):
             "STATEMENT_REFUSED": lambda one: one.query("ATTACH 'other.db' AS other"),
             "TRANSACTION_CONTROL_REFUSED": lambda one: one.query("COMMIT"),
             "READ_ONLY_VIOLATION": lambda one: one.query("INSERT INTO t VALUES(3, 3)", read_only=True),
-            "FIELD_NOT_IMPLEMENTED": lambda one: one.query("SELECT 1", param_types=[2]),
+            "FIELD_NOT_IMPLEMENTED": lambda one: one.query("SELECT 1", session={"role": "clerk"}),
         }
         for options in ({}, {"read_only": True}):
             transaction = begin_with(self.rpc, "SELECT 1", **options)

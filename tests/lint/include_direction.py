@@ -49,14 +49,14 @@ SQLITE_CALLERS = tuple(f"server/db/sqlite/{name}" for name in (
     "connection.*", "authorizer.cc", "binding.cc", "codec.cc", "columns.cc", "copy.cc", "describe_table.cc",
     "functions.cc", "library.cc", "open.cc", "plan.cc", "question.cc", "request_log.cc", "result_code.cc", "schema_copy.cc",
     "statement_cache.cc", "text_functions.cc"))
-LIBPQ_CALLERS = tuple(f"server/db/postgres/{name}.cc" for name in ("connection", "connector", "result"))
+LIBPQ_CALLERS = ("server/db/postgres/libpq.h", "server/db/postgres/connector.cc")
 OUTSIDE_THE_SERVER = ("client/*", "tests/*", "bench/*")
 OWNERS = [
     Owner(re.compile(r"\.grpc\.pb\.h$"), ("server/rpc/routes.cc", *OUTSIDE_THE_SERVER),
           "in the server only rpc/routes.cc knows the generated services"),
     Owner(re.compile(r"^(grpcpp|grpc)/"), ("server/rpc/*", *OUTSIDE_THE_SERVER), "gRPC stays in server/rpc"),
-    Owner(re.compile(r"^libpq|^postgres"), (*LIBPQ_CALLERS, "tests/*", "bench/*"),
-          "only the PostgreSQL driver's connection, and what it is made of, calls libpq"),
+    Owner(re.compile(r"^libpq|^postgres|^pg_config"), (*LIBPQ_CALLERS, "tests/*", "bench/*"),
+          "only the PostgreSQL driver's connection, and what it is made of, calls libpq, as libpq.h loads it"),
     Owner(re.compile(r"^sqlite3"), (*SQLITE_CALLERS, "tests/*", "bench/*"),
           "only the SQLite driver's connection, and what it is made of, calls sqlite3"),
     Owner(re.compile(r"^CLI/"), ("server/main.cc", "client/cli/options.cc", "tests/*", "bench/*"),

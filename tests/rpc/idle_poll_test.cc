@@ -49,6 +49,14 @@ TEST(IdlePollTest, ALateCallNowAndThenChangesNothing) {
   }
 }
 
+TEST(IdlePollTest, WhereOthersNeedTheProcessorItSleeps) {
+  IdlePoll poll;
+  Learn(poll, kSoon, kCall, 10);
+  poll.LearnTaken();
+  Learn(poll, kSoon, kCall, 8);
+  EXPECT_FALSE(poll.pays());
+}
+
 TEST(IdlePollTest, ItGivesUpAfterAFewLateCallsHoweverManyWereNot) {
   IdlePoll poll;
   Learn(poll, kSoon, kCall, 1000);

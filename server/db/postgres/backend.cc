@@ -21,7 +21,8 @@ PoolOptions PoolOptionsOf(const ConnectTarget& target, const db::PostgresSetting
   options.idle_timeout = target.pool_idle_timeout.value_or(settings.idle_timeout);
   options.recycle = target.pool_recycle.value_or(settings.recycle);
   options.pre_ping = settings.pre_ping;
-  options.statements = static_cast<size_t>(settings.statement_cache);
+  // A statement that was prepared before may be unknown to the session of the next transaction.
+  options.statements = target.pooler ? 0 : static_cast<size_t>(settings.statement_cache);
   return options;
 }
 
@@ -37,6 +38,11 @@ Lanes::Options LaneOptionsOf(const ConnectTarget& target, const db::PostgresSett
 db::PostgresSettings Adapted(const ConnectTarget& target, db::PostgresSettings settings) {
   settings.strict_hygiene = target.strict_hygiene.value_or(settings.strict_hygiene);
   return settings;
+}
+
+Tenant TenantOf(const Context* ctx) {
+  if (ctx == nullptr) return {};
+  return {"", ctx->CallerName(), std::string(ctx->request_id)};
 }
 
 }  // namespace
@@ -55,12 +61,13 @@ bool Backend::MayUseLanes(const Plan& plan, const db::Statement& statement) cons
 }
 
 Hygiene Backend::HygieneOf(const Plan& plan) const {
+  if (plan.leaves_seed) return Hygiene::kClose;
   return plan.plain && !settings_.strict_hygiene ? Hygiene::kClean : Hygiene::kReset;
 }
 
 Task<absl::StatusOr<db::Rows>> Backend::Execute(Caller& caller, const db::Statement& statement) {
   if (closing_) co_return errors::PoolClosed();
-  const std::shared_ptr<Plan> plan = plans_.Find(statement.sql());
+  const std::shared_ptr<Plan> plan = plans_.Find(statement);
   CO_CHECK(plan->refusal);
   if (statement.read_only && !plan->may_read_only) {
     co_return errors::ReadOnlyViolation("the call is read-only");
@@ -79,8 +86,12 @@ Task<absl::StatusOr<db::Rows>> Backend::Execute(Caller& caller, const db::Statem
   }
   CO_TRY(Lease lease, co_await pool_.Acquire(caller));
   lease.Leaves(HygieneOf(*plan));
+  lease.Serves(TenantOf(caller.context()));
+  lease.Runs(statement.sql());
   Runner::Report report;
-  const Around around;
+  Around around;
+  // The number that another caller took here is none of this one's business.
+  if (plan->asks_number) around.before.emplace_back(kForgetNumbers);
   Setting setting;
   setting.may_commit = plan->may_commit;
   absl::StatusOr<db::Rows> rows =

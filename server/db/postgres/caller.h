@@ -44,6 +44,9 @@ class Caller {
 
   bool stopped() const { return stopped_; }
 
+  // Null: work of our own.
+  const Context* context() const { return ctx_; }
+
   // Its call was stopped, or its deadline has passed.
   void Stop() {
     if (std::exchange(stopped_, true)) return;

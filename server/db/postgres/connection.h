@@ -3,6 +3,7 @@
 #ifndef SLUICE_SERVER_DB_POSTGRES_CONNECTION_H_
 #define SLUICE_SERVER_DB_POSTGRES_CONNECTION_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
@@ -17,6 +19,7 @@
 #include "absl/types/span.h"
 
 #include "server/async/completion.h"
+#include "server/async/task.h"
 #include "server/db/postgres/reactor.h"
 #include "server/db/postgres/result.h"
 #include "server/db/postgres/statement_cache.h"
@@ -52,6 +55,9 @@ struct Cancelling {
   std::optional<Completion<bool>> waiter;
 };
 
+// Makes a session forget which numbers it took from sequences.
+inline constexpr char kForgetNumbers[] = "DISCARD SEQUENCES";
+
 // Whether the session is in a transaction, as the server says at each Sync.
 enum class Block { kNone, kOpen, kFailed, kUnknown };
 
@@ -84,6 +90,8 @@ class Trip {
   absl::Duration begun;          // when the server came to it, on the steady clock
   absl::Duration over;           // when its Sync came back
   std::function<void()> on_end;  // for what goes on though nobody waits
+  bool flooded = false;          // lost, since it brought more than anybody may be sent
+  bool unconfirmed = false;      // its COMMIT no longer waited for the standby that it should have
 
  private:
   friend class Connection;
@@ -110,6 +118,9 @@ class Trip {
 // Owned by its pool; the reactor's thread only.
 class Connection final : public Watcher {
  public:
+  // A result is kept whole until it has ended: no trip may bring more. In bytes.
+  static constexpr int64_t kMostReceived = int64_t{128} << 20;
+
   // Takes over a connection that was made.
   Connection(Reactor& reactor, pg_conn* connection, size_t statement_limit);
   ~Connection() override;
@@ -129,6 +140,9 @@ class Connection final : public Watcher {
            absl::Span<const Oid> types,
            const ParameterValues& values,
            Format results);
+  // Commands, the last of which is COPY ... FROM STDIN, and what it reads. They have a trip to
+  // themselves, while nothing else is under way: pipeline mode has to be left for it.
+  void Copy(std::string sql, std::string data);
 
   // Ends the trip and sends it.
   std::shared_ptr<Trip> Sync();
@@ -152,14 +166,14 @@ class Connection final : public Watcher {
   // Different for each in the process.
   uint64_t serial() const { return serial_; }
 
-  // When the server came to the oldest trip under way; only while there is one.
-  absl::Duration busy_since() const { return trips_.front()->begun; }
+  // Since when it has been waited for a sign of the server; only while a trip is under way.
+  absl::Duration silent_since() const { return std::max(trips_.front()->begun, heard_); }
 
   // After the last trip.
   Block block() const;
 
   // What was reported at the start still holds: a setting that clients can see was not changed.
-  bool SettingsUnchanged() const;
+  bool SettingsUnchanged() const { return !settings_changed_; }
 
   // Asks the server to end what runs; at most one request is under way. Only on a connection that
   // one caller has for himself.
@@ -168,21 +182,45 @@ class Connection final : public Watcher {
   // Null: none was made since the last time that this was asked.
   std::shared_ptr<Cancelling> TakeCancelling() { return std::exchange(cancelling_, nullptr); }
 
+  // Waits until a cancel that was sent can hit nothing any more that is sent from now on. Where
+  // nobody can know that, the connection is lost.
+  Task<void> Settle();
+
+  // A number may have been taken from a sequence since sequences were last forgotten.
+  bool counted() const { return counted_; }
+
+  void set_counted(bool counted) { counted_ = counted; }
+
   StatementCache& statements() { return statements_; }
 
   absl::Duration made() const { return made_; }
 
  private:
+  // A COPY, from when it is put together to its end.
+  struct Copying {
+    std::string sql;
+    std::string data;
+    size_t sent = 0;       // of the data
+    bool sending = false;  // the server has asked for the data
+    bool stopped = false;  // it is to fail
+  };
+
   static void OnNotice(void* connection, const pg_result* result);
 
   void OnReady(bool readable, bool writable) override;
   void Flush();
+  void Write();
   void Read();
+  bool BeginCopy();
+  // Sends as much of its data as the socket takes.
+  void Feed();
+  void ReadCopy();
+  void EndCopy();
   void Sent(int ok);
   void FinishTrip();
   // Ends every trip.
   void Lose();
-  std::string Settings() const;
+  void LookAtSettings();
 
   Reactor& reactor_;
   pg_conn* const connection_;
@@ -194,11 +232,17 @@ class Connection final : public Watcher {
   StatementCache statements_;
   std::deque<std::shared_ptr<Trip>> trips_;
   std::shared_ptr<Trip> next_;  // being put together
-  bool writing_ = false;        // the socket took not all that is to be sent
+  std::unique_ptr<Copying> copying_;
+  bool writing_ = false;  // the socket took not all that is to be sent
   bool lost_ = false;
   bool ended_ = false;  // the server has said so
   bool stray_cancel_ = false;
-  std::string settings_;
+  std::vector<std::string> settings_;  // as reported at the start
+  bool settings_changed_ = false;
+  absl::Duration heard_;  // when something last came
+  int64_t received_ = 0;  // since the end of a trip, in bytes, about
+  bool counted_ = false;
+  uint64_t sent_in_ = 0;  // the reactor's turn in which something was sent last
 };
 
 }  // namespace sluice::postgres

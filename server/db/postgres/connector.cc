@@ -6,8 +6,10 @@
 #include <optional>
 #include <thread>
 
-#include <libpq-fe.h>
 #include <poll.h>
+#include <sys/socket.h>
+
+#include <pg_config.h>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/ascii.h"
@@ -22,15 +24,22 @@
 #include "server/base/errors.h"
 #include "server/base/mutex.h"
 #include "server/base/status.h"
+#include "server/db/postgres/libpq.h"
 #include "server/db/postgres/sqlstate.h"
 
 namespace sluice::postgres {
 namespace {
 
 constexpr int kMostThreads = 8;
+// Threads beside those that are at something which nobody waits for any more.
+constexpr int kMostStuck = 64;
 constexpr absl::Duration kIdle = absl::Seconds(10);
 constexpr absl::Duration kCancelLimit = absl::Seconds(5);
 constexpr size_t kSqlstateLength = 5;
+// Rounds that proving a password may take, about a second of work. libpq would go through as many
+// as the server asks for, half an hour of them, and cannot be stopped.
+constexpr int64_t kMostRounds = 1'000'000;
+constexpr size_t kLoginBytes = 16'384;  // of the server's that are looked at
 
 // A few threads that may hang. Nobody joins them: what they work on belongs to their work alone.
 class Threads {
@@ -50,14 +59,25 @@ class Threads {
     MutexLock lock(&mu_);
     queue_.push_back(std::move(work));
     if (idle_ >= queue_.size()) return wake_.Signal();
-    if (count_ == kMostThreads) return;
+    Add();
+  }
+
+  // One of them is at something that may never end, or that has ended after all.
+  void CountStuck(int change) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    stuck_ += change;
+    if (!queue_.empty()) Add();
+  }
+
+ private:
+  void Add() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (count_ >= kMostThreads + std::min(stuck_, kMostStuck)) return;
     ++count_;
     std::thread([this] {
       while (std::optional<std::function<void()>> next = Next()) (*next)();
     }).detach();
   }
 
- private:
   // Nothing: the thread is not needed.
   std::optional<std::function<void()>> Next() ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(&mu_);
@@ -78,6 +98,7 @@ class Threads {
   CondVar wake_;
   std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
   int count_ ABSL_GUARDED_BY(mu_) = 0;
+  int stuck_ ABSL_GUARDED_BY(mu_) = 0;
   size_t idle_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
@@ -88,38 +109,29 @@ class Attempt : public std::enable_shared_from_this<Attempt<T>> {
  public:
   // On an executor. `late` is the answer after `limit`.
   static Task<T> Run(Threads& threads, std::function<T()> work, absl::Duration limit, T late) {
-    auto attempt = std::make_shared<Attempt>();
+    auto attempt = std::make_shared<Attempt>(threads);
     GiveUp give_up(*attempt, std::move(late));
     Executor::Current()->StartTimer(give_up, limit);
     T result = co_await Async<T>([&](Completion<T> done) {
       attempt->Arm(std::move(done));
       threads.Run([attempt, work = std::move(work)] {
-        if (attempt->waited_for()) attempt->Resolve(work());
+        if (!attempt->Begin()) return;
+        T result = work();
+        attempt->End(std::move(result));
       });
     });
     Executor::Current()->CancelTimer(give_up);
     co_return result;
   }
 
-  bool waited_for() const ABSL_LOCKS_EXCLUDED(mu_) {
-    MutexLock lock(&mu_);
-    return done_.has_value();
-  }
-
-  // What comes too late is destroyed.
-  void Resolve(T value) ABSL_LOCKS_EXCLUDED(mu_) {
-    MutexLock lock(&mu_);
-    if (!done_.has_value()) return;
-    done_->Resolve(std::move(value));
-    done_.reset();
-  }
+  explicit Attempt(Threads& threads) : threads_(threads) {}
 
  private:
   struct GiveUp final : Timer {
     GiveUp(Attempt& owner, T late)
         : Timer([](Timer* timer) {
             auto* const self = static_cast<GiveUp*>(timer);
-            self->attempt.Resolve(std::move(self->answer));
+            self->attempt.GiveIn(std::move(self->answer));
           }),
           attempt(owner),
           answer(std::move(late)) {}
@@ -133,8 +145,37 @@ class Attempt : public std::enable_shared_from_this<Attempt<T>> {
     done_.emplace(std::move(done));
   }
 
-  mutable Mutex mu_;
+  // False: nobody waits for it any more.
+  bool Begin() ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    running_ = done_.has_value();
+    return running_;
+  }
+
+  // What comes too late is destroyed.
+  void End(T value) ABSL_LOCKS_EXCLUDED(mu_) {
+    if (!Resolve(std::move(value))) threads_.CountStuck(-1);
+  }
+
+  void GiveIn(T value) ABSL_LOCKS_EXCLUDED(mu_) {
+    if (!Resolve(std::move(value))) return;
+    MutexLock lock(&mu_);
+    if (running_) threads_.CountStuck(1);
+  }
+
+  // False: the other was first.
+  bool Resolve(T value) ABSL_LOCKS_EXCLUDED(mu_) {
+    MutexLock lock(&mu_);
+    if (!done_.has_value()) return false;
+    done_->Resolve(std::move(value));
+    done_.reset();
+    return true;
+  }
+
+  Threads& threads_;
+  Mutex mu_;
   std::optional<Completion<T>> done_ ABSL_GUARDED_BY(mu_);
+  bool running_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 const std::string* Find(const Keywords& keywords, absl::string_view name) {
@@ -185,12 +226,39 @@ std::string SqlstateIn(absl::string_view account) {
 // Waits until the socket is ready for what libpq wants next.
 bool WaitFor(const PGconn* connection, PostgresPollingStatusType wanted, absl::Duration end) {
   pollfd socket{};
-  socket.fd = PQsocket(connection);
+  socket.fd = pq.socket(connection);
   socket.events = wanted == PGRES_POLLING_WRITING ? POLLOUT : POLLIN;
   const absl::Duration left = end - Clock::System().Steady();
   if (left <= absl::ZeroDuration()) return false;
   return poll(&socket, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) > 0;
 }
+
+// Reads ahead in what the server says while it lets us in: whether it asks for a proof of the
+// password that is more work than any honest server asks for. With TLS there is nothing to be read.
+class Login {
+ public:
+  bool AsksTooMuch(const PGconn* connection) {
+    const size_t before = seen_.size();
+    if (before >= kLoginBytes) return false;
+    seen_.resize(kLoginBytes);
+    const ssize_t more =
+        recv(pq.socket(connection), &seen_[before], kLoginBytes - before, MSG_PEEK | MSG_DONTWAIT);
+    seen_.resize(before + static_cast<size_t>(std::max<ssize_t>(more, 0)));
+    const size_t salt = seen_.find(",s=");
+    const size_t rounds = salt == std::string::npos ? salt : seen_.find(",i=", salt);
+    if (rounds == std::string::npos) return false;
+    int64_t number = 0;
+    for (size_t i = rounds + 3; i < seen_.size() && absl::ascii_isdigit(Byte(i)); ++i) {
+      number = std::min(number * 10 + (seen_[i] - '0'), 10 * kMostRounds);
+    }
+    return number > kMostRounds;
+  }
+
+ private:
+  unsigned char Byte(size_t index) const { return static_cast<unsigned char>(seen_[index]); }
+
+  std::string seen_;
+};
 
 absl::StatusOr<RawConnection> ConnectTo(const Keywords& keywords, absl::Duration limit) {
   std::vector<const char*> names;
@@ -202,20 +270,25 @@ absl::StatusOr<RawConnection> ConnectTo(const Keywords& keywords, absl::Duration
   names.push_back(nullptr);
   values.push_back(nullptr);
   const absl::Duration end = Clock::System().Steady() + limit;
-  RawConnection connection(PQconnectStartParams(names.data(), values.data(), /*expand_dbname=*/0));
-  if (connection == nullptr || PQstatus(connection.get()) == CONNECTION_BAD) {
+  RawConnection connection(pq.connectStartParams(names.data(), values.data(), /*expand_dbname=*/0));
+  if (connection == nullptr || pq.status(connection.get()) == CONNECTION_BAD) {
     return ConnectFailed("");
   }
-  PQsetErrorVerbosity(connection.get(), PQERRORS_SQLSTATE);
+  pq.setErrorVerbosity(connection.get(), PQERRORS_SQLSTATE);
+  Login login;
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (status == PGRES_POLLING_WRITING || status == PGRES_POLLING_READING) {
     if (!WaitFor(connection.get(), status, end)) return ConnectFailed("");
-    status = PQconnectPoll(connection.get());
+    if (login.AsksTooMuch(connection.get())) {
+      return errors::ConnectionInvalidTarget(
+          "The database's server asks for a proof of the password that takes too much work.");
+    }
+    status = pq.connectPoll(connection.get());
   }
   if (status != PGRES_POLLING_OK) {
-    return ConnectFailed(SqlstateIn(PQerrorMessage(connection.get())));
+    return ConnectFailed(SqlstateIn(pq.errorMessage(connection.get())));
   }
-  PQsetErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
+  pq.setErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
   return connection;
 }
 
@@ -237,6 +310,7 @@ absl::StatusOr<RawConnection> ConnectToAny(const std::vector<Keywords>& hosts,
 absl::StatusOr<RawConnection> ConnectNow(const ConnectTarget& target,
                                          const Egress& egress,
                                          const Keywords& more) {
+  if (!LoadLibpq()) return errors::Internal("libpq cannot be loaded");
   TRY(Keywords keywords, Resolve(target, egress));
   keywords.insert(keywords.end(), more.begin(), more.end());
   std::vector<Keywords> hosts = PerHost(keywords);
@@ -259,11 +333,11 @@ absl::StatusOr<RawConnection> ConnectNow(const ConnectTarget& target,
 }  // namespace
 
 std::string ClientVersion() {
-  return absl::StrCat(PQlibVersion() / 10'000, ".", PQlibVersion() % 10'000);
+  return absl::StrCat(PG_VERSION_NUM / 10'000, ".", PG_VERSION_NUM % 10'000);
 }
 
 void FinishConnection::operator()(pg_conn* connection) const {
-  PQfinish(connection);
+  pq.finish(connection);
 }
 
 Task<absl::StatusOr<RawConnection>> Connect(std::shared_ptr<const ConnectTarget> target,
@@ -282,7 +356,7 @@ Task<absl::StatusOr<RawConnection>> Connect(std::shared_ptr<const ConnectTarget>
 Task<bool> Cancel(std::shared_ptr<pg_cancel> cancel) {
   std::function<bool()> work = [cancel] {
     std::array<char, 256> error{};
-    return PQcancel(cancel.get(), error.data(), static_cast<int>(error.size())) == 1;
+    return pq.cancel(cancel.get(), error.data(), static_cast<int>(error.size())) == 1;
   };
   const bool cancelled =
       co_await Attempt<bool>::Run(Threads::ForCancelling(), std::move(work), kCancelLimit, false);

@@ -24,7 +24,7 @@ namespace sluice::postgres {
 // Keywords and values, as libpq takes them.
 using Keywords = std::vector<std::pair<std::string, std::string>>;
 
-// Of libpq: `15.8`.
+// Of the libpq that this was built with, which need not be loaded: `15.8`.
 std::string ClientVersion();
 
 struct FinishConnection {

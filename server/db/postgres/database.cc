@@ -1,23 +1,53 @@
 #include "server/db/postgres/database.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
 #include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/db/postgres/request_log.h"
+#include "server/db/postgres/session_settings.h"
 #include "server/db/postgres/transaction.h"
 #include "server/db/postgres/work.h"
 
 namespace sluice::postgres {
 namespace {
 
+constexpr absl::string_view kReadOnlyTransaction = "25006";
+constexpr absl::string_view kNoPrivilege = "42501";
+
 using RowsOr = absl::StatusOr<db::Rows>;
 using CursorOr = absl::StatusOr<std::unique_ptr<db::Cursor>>;
 using ResultsOr = absl::StatusOr<db::BatchResults>;
+
+// How long an answer waits for what may still be committed: half of what the caller gives it.
+constexpr absl::Duration kLongestLookout = absl::Seconds(1);
+constexpr absl::Duration kShortestLookout = absl::Milliseconds(1);
+
+// The operator's settings with what the target says otherwise.
+db::PostgresSettings SettingsFor(const ConnectTarget& target, db::PostgresSettings settings) {
+  settings.pool_min = target.pool_min.value_or(settings.pool_min);
+  settings.pool_max = target.pool_max.value_or(settings.pool_max);
+  settings.pool_overflow = target.pool_overflow.value_or(settings.pool_overflow);
+  settings.pool_waiters = target.pool_waiters.value_or(settings.pool_waiters);
+  settings.acquire_timeout = target.pool_acquire_timeout.value_or(settings.acquire_timeout);
+  settings.idle_timeout = target.pool_idle_timeout.value_or(settings.idle_timeout);
+  settings.recycle = target.pool_recycle.value_or(settings.recycle);
+  settings.pre_ping = target.pool_pre_ping.value_or(settings.pre_ping);
+  settings.statement_cache = target.statement_cache.value_or(settings.statement_cache);
+  settings.lanes = target.pooler ? 0 : target.lanes.value_or(settings.lanes);
+  // The last connection of a small pool is for those who need one for themselves.
+  settings.lanes = std::min(settings.lanes, settings.pool_max - 1);
+  settings.lane_allowance = target.lane_allowance.value_or(settings.lane_allowance);
+  settings.commit_grace = target.commit_grace.value_or(settings.commit_grace);
+  settings.strict_hygiene = target.strict_hygiene.value_or(settings.strict_hygiene);
+  return settings;
+}
 
 // A cursor, with the transaction that is its own.
 struct Opened {
@@ -25,38 +55,54 @@ struct Opened {
   std::shared_ptr<Reading> reading;
 };
 
+// Of a transaction of a call's own.
+db::TransactionOptions OptionsOf(const Context& ctx,
+                                 bool read_only,
+                                 const db::SessionOptionsPtr& session) {
+  db::TransactionOptions options;
+  options.read_only = read_only;
+  options.session = session;
+  options.holder = ctx.CallerName();
+  options.request_id = std::string(ctx.request_id);
+  return options;
+}
+
 Task<absl::StatusOr<Opened>> OpenAlone(Backend& backend,
                                        Caller& caller,
-                                       const db::Statement& statement) {
-  db::TransactionOptions options;
-  options.read_only = statement.read_only;
+                                       const db::Statement& statement,
+                                       const db::TransactionOptions& options) {
   Opened opened;
   opened.work = std::make_shared<Work>(backend, options);
   CO_TRY(opened.reading, co_await opened.work->Open(caller, statement));
   // What writes is committed before anybody reads of it.
   if (opened.reading->name.empty()) {
-    Caller nobody(backend.reactor());
     if (statement.validate_only) {
-      co_await opened.work->Rollback(nobody);
+      co_await opened.work->Rollback(caller);
     } else {
-      CO_CHECK(co_await opened.work->Commit(nobody, nullptr));
+      CO_CHECK(co_await opened.work->Commit(caller, nullptr));
     }
   }
   co_return opened;
 }
 
-Task<ResultsOr> BatchInOne(Backend& backend, Caller& caller, const db::Batch& batch) {
-  db::TransactionOptions options;
-  options.read_only = batch.read_only;
+Task<ResultsOr> BatchInOne(Backend& backend,
+                           Caller& caller,
+                           const db::Batch& batch,
+                           const db::TransactionOptions& options) {
   const auto work = std::make_shared<Work>(backend, options);
   CO_TRY(db::BatchResults results, co_await work->ExecuteBatch(caller, batch));
-  Caller nobody(backend.reactor());
   if (batch.validate_only) {
-    co_await work->Rollback(nobody);
+    co_await work->Rollback(caller);
     co_return results;
   }
-  CO_CHECK(co_await work->Commit(nobody, nullptr));
+  CO_CHECK(co_await work->Commit(caller, nullptr));
   co_return results;
+}
+
+// What has a session of its own needs a transaction for it.
+Task<RowsOr> ExecuteAlone(Backend& backend, Caller& caller, const db::Statement& statement) {
+  if (statement.session == nullptr) return backend.Execute(caller, statement);
+  return ExecuteInWork(backend, caller, statement);
 }
 
 // Each by itself.
@@ -69,7 +115,8 @@ Task<ResultsOr> BatchOneByOne(Backend& backend, Caller& caller, const db::Batch&
     statement.read_only = statement.read_only || batch.read_only;
     statement.validate_only = batch.validate_only;
     statement.max_bytes = std::max<int64_t>(room.bytes, 0);
-    RowsOr rows = co_await backend.Execute(caller, statement);
+    statement.session = batch.session;
+    RowsOr rows = co_await ExecuteAlone(backend, caller, statement);
     const bool failed = !rows.ok();
     if (!failed) room.Take(each, *rows);
     results.push_back(std::move(rows));
@@ -92,6 +139,58 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> RecallNow(Backend& backend
   co_return found;
 }
 
+absl::Status StillRuns() {
+  errors::SqlFailure failure;
+  failure.code = absl::StatusCode::kAborted;
+  failure.reason = "LOCK_TIMEOUT";
+  failure.executed = errors::Executed::kUnknown;
+  failure.message = "The request still runs.";
+  failure.engine = "postgresql";
+  return errors::Sql(failure);
+}
+
+// The same for certain, where nothing is committed yet: whoever runs with the key has it reserved
+// until his transaction ends, which is waited for.
+Task<absl::StatusOr<std::optional<db::BatchResults>>> RecallCertainly(Backend& backend,
+                                                                      Caller& caller,
+                                                                      const db::RequestKey& key,
+                                                                      absl::Duration lookout) {
+  db::TransactionOptions options;
+  options.isolation = db::Isolation::kReadCommitted;
+  const auto work = std::make_shared<Work>(backend, options);
+  ParameterValues values;
+  values.Add(absl::StrCat(std::max<int64_t>(absl::ToInt64Milliseconds(lookout), 1), "ms"),
+             Format::kText);
+  absl::StatusOr<Answer> limited = co_await work->Ask(
+      caller, "SELECT pg_catalog.set_config('lock_timeout', $1::text, true)", std::move(values));
+  CO_CHECK(limited.status());
+  absl::StatusOr<std::optional<db::BatchResults>> found = co_await work->Reserve(caller, key);
+  co_await work->Rollback(caller);
+  if (found.ok()) co_return found;
+  if (errors::ReasonOf(found.status()) == "LOCK_TIMEOUT") co_return StillRuns();
+  // Where nobody may write, nobody does.
+  const std::string sqlstate = errors::MetadataOf(found.status(), "sqlstate");
+  if (sqlstate == kReadOnlyTransaction || sqlstate == kNoPrivilege) {
+    co_return std::optional<db::BatchResults>();
+  }
+  co_return found;
+}
+
+Task<absl::StatusOr<std::optional<db::BatchResults>>> Recall(Backend& backend,
+                                                             Caller& caller,
+                                                             const RunningRequests& requests,
+                                                             const db::RequestKey& key,
+                                                             absl::Duration lookout) {
+  absl::StatusOr<std::optional<db::BatchResults>> found = co_await RecallNow(backend, caller, key);
+  if (!found.ok() || found->has_value()) co_return found;
+  if (requests.Has(key)) co_return StillRuns();
+  found = co_await RecallCertainly(backend, caller, key, lookout);
+  if (errors::ReasonOf(found.status()) == "REQUEST_LOG_MISSING") {
+    co_return std::optional<db::BatchResults>();
+  }
+  co_return found;
+}
+
 Task<absl::StatusOr<db::DatabaseInfo>> InspectNow(Backend& backend, Caller& caller) {
   CO_TRY(const Answer answer,
          co_await backend.Ask(caller,
@@ -105,6 +204,17 @@ Task<absl::StatusOr<db::DatabaseInfo>> InspectNow(Backend& backend, Caller& call
   info.database_name = std::string(result.text(0, 1));
   if (!absl::SimpleAtoi(result.text(0, 2), &info.size_bytes)) info.size_bytes = 0;
   co_return info;
+}
+
+Task<absl::StatusOr<std::optional<db::PoolStats>>> StatsNow(Backend& backend,
+                                                            const db::PostgresSettings& settings) {
+  db::PoolStats stats = backend.pool().Stats();
+  stats.lane_statements = backend.lanes().in_flight();
+  stats.limits.lanes = settings.lanes;
+  stats.limits.lane_allowance = settings.lane_allowance;
+  stats.limits.commit_grace = settings.commit_grace;
+  stats.limits.strict_hygiene = settings.strict_hygiene;
+  co_return std::optional<db::PoolStats>(std::move(stats));
 }
 
 Task<void> CloseLater(std::shared_ptr<Backend> backend) {
@@ -125,8 +235,10 @@ Task<void> CloseInBackground(std::shared_ptr<Backend> backend, Notification& clo
 }  // namespace
 
 Database::Database(ConnectTarget target, const Egress& egress, const db::PostgresSettings& settings)
-    : backend_(std::make_shared<Backend>(
-          std::make_shared<const ConnectTarget>(std::move(target)), egress, settings)) {}
+    : session_settings_(target.session_settings),
+      settings_(SettingsFor(target, settings)),
+      backend_(std::make_shared<Backend>(
+          std::make_shared<const ConnectTarget>(std::move(target)), egress, settings_)) {}
 
 // What it leaves behind closes by itself: whoever lets go of it last must not wait.
 Database::~Database() {
@@ -151,17 +263,23 @@ absl::Status Database::Usable(const Context& ctx) const {
 
 Task<RowsOr> Database::Execute(const Context& ctx, db::Statement statement) {
   CO_CHECK(Usable(ctx));
+  CO_CHECK(CheckSessionOf(statement.session));
+  const RunningRequests::Mark runs = requests_->Add(statement.request);
   RowsOr rows = co_await backend_->Run<RowsOr>(
-      ctx, [&](Caller& caller) { return backend_->Execute(caller, statement); });
+      ctx, [&](Caller& caller) { return ExecuteAlone(*backend_, caller, statement); });
   co_return rows;
 }
 
 Task<CursorOr> Database::Open(const Context& ctx, db::Statement statement) {
   CO_CHECK(Usable(ctx));
+  CO_CHECK(CheckSessionOf(statement.session));
+  const RunningRequests::Mark runs = requests_->Add(statement.request);
+  const db::TransactionOptions options = OptionsOf(ctx, statement.read_only, statement.session);
   CO_TRY(postgres::Opened opened,
-         co_await backend_->Run<absl::StatusOr<postgres::Opened>>(
-             ctx, [&](Caller& caller) { return OpenAlone(*backend_, caller, statement); }));
-  Owner owner{shared_from_this(), backend_};
+         co_await backend_->Run<absl::StatusOr<postgres::Opened>>(ctx, [&](Caller& caller) {
+           return OpenAlone(*backend_, caller, statement, options);
+         }));
+  Owner owner{shared_from_this(), backend_, requests_};
   co_return std::make_unique<WorkCursor>(std::move(owner), std::move(opened.work),
                                          std::move(opened.reading), /*own=*/true);
 }
@@ -170,8 +288,12 @@ Task<ResultsOr> Database::ExecuteBatch(const Context& ctx, const db::Batch& batc
   CO_CHECK(Usable(ctx));
   const bool in_one = batch.mode == db::BatchMode::kAtomic || batch.request != nullptr ||
                       batch.validate_only || batch.max_affected_rows > 0;
+  CO_CHECK(CheckSessionOf(batch.session));
+  const RunningRequests::Mark runs = requests_->Add(batch.request);
+  const db::TransactionOptions options = OptionsOf(ctx, batch.read_only, batch.session);
   ResultsOr results = co_await backend_->Run<ResultsOr>(ctx, [&](Caller& caller) {
-    return in_one ? BatchInOne(*backend_, caller, batch) : BatchOneByOne(*backend_, caller, batch);
+    return in_one ? BatchInOne(*backend_, caller, batch, options)
+                  : BatchOneByOne(*backend_, caller, batch);
   });
   co_return results;
 }
@@ -179,13 +301,15 @@ Task<ResultsOr> Database::ExecuteBatch(const Context& ctx, const db::Batch& batc
 Task<absl::StatusOr<std::unique_ptr<db::Load>>> Database::OpenLoad(const Context& ctx,
                                                                    db::LoadTarget target) {
   CO_CHECK(Usable(ctx));
-  Owner owner{shared_from_this(), backend_};
+  CO_CHECK(CheckSessionOf(target.session));
+  Owner owner{shared_from_this(), backend_, requests_};
   co_return std::make_unique<WorkLoad>(std::move(owner), nullptr, std::move(target));
 }
 
 absl::StatusOr<std::unique_ptr<db::Transaction>> Database::Begin(db::TransactionOptions options) {
   if (closing_.load(std::memory_order_acquire)) return errors::PoolClosed();
-  Owner owner{shared_from_this(), backend_};
+  TRY_STATUS(CheckSessionOf(options.session));
+  Owner owner{shared_from_this(), backend_, requests_};
   return std::make_unique<Transaction>(std::move(owner), std::move(options));
 }
 
@@ -193,8 +317,11 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Database::Recall(const Con
                                                                        const db::RequestKey& key) {
   using Found = absl::StatusOr<std::optional<db::BatchResults>>;
   CO_CHECK(Usable(ctx));
-  Found found = co_await backend_->Run<Found>(
-      ctx, [&](Caller& caller) { return RecallNow(*backend_, caller, key); });
+  const absl::Duration lookout =
+      std::clamp((ctx.deadline - absl::Now()) / 2, kShortestLookout, kLongestLookout);
+  Found found = co_await backend_->Run<Found>(ctx, [&](Caller& caller) {
+    return postgres::Recall(*backend_, caller, *requests_, key, lookout);
+  });
   co_return found;
 }
 
@@ -218,6 +345,18 @@ Task<absl::StatusOr<db::DatabaseInfo>> Database::Inspect(const Context& ctx) {
 Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Database::Copy(const Context& ctx) {
   CO_CHECK(Usable(ctx));
   co_return errors::BackupNotOffered();
+}
+
+absl::Status Database::CheckSessionOf(const db::SessionOptionsPtr& session) const {
+  return session == nullptr ? absl::OkStatus() : CheckSession(*session, session_settings_);
+}
+
+Task<absl::StatusOr<std::optional<db::PoolStats>>> Database::InspectPool(const Context& ctx) {
+  using Stats = absl::StatusOr<std::optional<db::PoolStats>>;
+  CO_CHECK(Usable(ctx));
+  Stats stats = co_await backend_->Run<Stats>(
+      ctx, [&](Caller& /*caller*/) { return StatsNow(*backend_, settings_); });
+  co_return stats;
 }
 
 db::DatabaseLoad Database::Load() const {

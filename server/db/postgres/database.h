@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -17,6 +18,7 @@
 #include "server/db/postgres/backend.h"
 #include "server/db/postgres/catalog.h"
 #include "server/db/postgres/egress.h"
+#include "server/db/postgres/running_requests.h"
 #include "server/db/postgres/target.h"
 
 namespace sluice::postgres {
@@ -50,12 +52,17 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   db::Catalog& catalog() override { return catalog_; }
 
   db::DatabaseLoad Load() const override;
+  Task<absl::StatusOr<std::optional<db::PoolStats>>> InspectPool(const Context& ctx) override;
   void Close() override;
 
  private:
   absl::Status Usable(const Context& ctx) const;
+  absl::Status CheckSessionOf(const db::SessionOptionsPtr& session) const;
 
+  const std::vector<std::string> session_settings_;
+  const db::PostgresSettings settings_;  // with what the target says otherwise
   const std::shared_ptr<Backend> backend_;
+  const std::shared_ptr<RunningRequests> requests_ = std::make_shared<RunningRequests>();
   Catalog catalog_{*backend_};
   std::atomic<bool> closing_{false};
   Mutex close_mu_;  // held by the one that closes

@@ -124,9 +124,10 @@ class Lanes::Lane {
   void Look() {
     watching_ = false;
     if (connection_ == nullptr || connection_->trips() == 0) return;
-    const absl::Duration silent = lanes_.reactor_.clock().Steady() - connection_->busy_since();
+    const absl::Duration silent = lanes_.reactor_.clock().Steady() - connection_->silent_since();
     if (silent > 2 * lanes_.options_.allowance) {
       log::Warning("postgres", "a shared connection is silent and is given up", {});
+      lanes_.pool_.CountCondemned();
       return Drop();
     }
     Watch();
@@ -200,14 +201,19 @@ Task<std::optional<absl::StatusOr<db::Rows>>> Lanes::TryExecute(Caller& caller,
   // before ours.
   const bool overran =
       report.unlearnt || (report.timed_out && 2 * report.took >= options_.allowance);
+  // One that took the end of its allowance for something that it may catch goes on without one.
+  const bool used_up = report.ran && report.took >= options_.allowance * 0.9;
   if (overran) {
     ++overran_;
+    plan->speed.LearnSlow();
+  } else if (used_up) {
     plan->speed.LearnSlow();
   } else if (report.ran) {
     plan->speed.Learn(report.took);
   }
   // What wrote nothing, as the server itself saw to, may be asked again.
-  const bool again = overran || (report.lost && statement.read_only && !caller.stopped());
+  const bool again =
+      overran || ((report.lost || used_up) && statement.read_only && !caller.stopped());
   if (seat.orphan_ != nullptr && !seat.orphan_->ended()) {
     LeaveLater(std::move(seat), plan);
   } else {

@@ -12,14 +12,12 @@
 #include "server/base/status.h"
 #include "server/db/postgres/encode.h"
 #include "server/db/postgres/names.h"
+#include "server/db/postgres/request_log.h"
 
 namespace sluice::postgres {
 namespace {
 
 using errors::Executed;
-
-// What a request of which only the chunks have content has for its own.
-constexpr char kInChunks[] = "in chunks";
 
 // Name, whether it can be written, whether it is part of the primary key.
 constexpr absl::string_view kColumnsQuery =
@@ -48,11 +46,18 @@ absl::Status OfRow(const absl::Status& failure, absl::string_view column) {
   return errors::ParameterInvalid("rows", absl::StrCat("the value for ", column, ": ", why));
 }
 
-bool WasEnded(const absl::Status& status) {
-  return absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
+// Of the transactions that are its own.
+db::TransactionOptions OptionsOf(const db::LoadTarget& target) {
+  db::TransactionOptions options;
+  options.session = target.session;
+  return options;
 }
 
 }  // namespace
+
+bool WasEnded(const absl::Status& status) {
+  return absl::IsCancelled(status) || absl::IsDeadlineExceeded(status);
+}
 
 Loading::Loading(Backend& backend, std::shared_ptr<Work> work, db::LoadTarget target)
     : backend_(backend),
@@ -95,7 +100,7 @@ Task<absl::Status> Loading::Proceed(Caller& caller,
   }
   if (!begun_) {
     if (work_ == nullptr) {
-      work_ = std::make_shared<Work>(backend_, db::TransactionOptions());
+      work_ = std::make_shared<Work>(backend_, OptionsOf(target_));
     }
     const Work::Running running(*work_, caller);
     if (nested_) {
@@ -111,8 +116,12 @@ Task<absl::Status> Loading::Proceed(Caller& caller,
   }
   if (replay_.has_value() || stopped_) co_return absl::OkStatus();
   absl::Status inserted;
-  if (atomic()) {
-    inserted = co_await InsertAtomic(caller, chunk);
+  if (atomic() && !nested_) {
+    inserted = co_await InsertAhead(caller, chunk);
+  } else if (atomic()) {
+    db::ChunkOutcome outcome;
+    inserted = co_await Insert(caller, *work_, chunk, outcome);
+    inserted = co_await EndAtomic(caller, std::move(inserted), std::move(outcome));
   } else {
     inserted = co_await InsertNested(caller, chunk);
   }
@@ -121,11 +130,10 @@ Task<absl::Status> Loading::Proceed(Caller& caller,
 
 Task<absl::Status> Loading::Prepare(Caller& caller, Work& work) {
   if (!sql_.empty()) co_return absl::OkStatus();
-  const std::string name = target_.schema.empty() ? QuotedName(target_.table)
-                                                  : absl::StrCat(QuotedName(target_.schema), ".",
-                                                                 QuotedName(target_.table));
+  name_ = QuotedName(target_.table);
+  if (!target_.schema.empty()) name_ = absl::StrCat(QuotedName(target_.schema), ".", name_);
   ParameterValues values;
-  values.Add(name, Format::kText);
+  values.Add(name_, Format::kText);
   CO_TRY(const Answer answer,
          co_await work.Ask(caller, std::string(kColumnsQuery), std::move(values)));
   const Result& all = answer.result();
@@ -148,7 +156,7 @@ Task<absl::Status> Loading::Prepare(Caller& caller, Work& work) {
   }
   std::vector<std::string> places;
   for (size_t i = 0; i < columns_.size(); ++i) places.push_back(absl::StrCat("$", i + 1));
-  std::string sql = absl::StrCat("INSERT INTO ", name, " (", Listed(columns_), ") VALUES (",
+  std::string sql = absl::StrCat("INSERT INTO ", name_, " (", Listed(columns_), ") VALUES (",
                                  absl::StrJoin(places, ", "), ")");
   if (target_.on_conflict == db::ConflictAction::kSkip) sql += " ON CONFLICT DO NOTHING";
   if (target_.on_conflict == db::ConflictAction::kUpdate) {
@@ -167,6 +175,8 @@ Task<absl::Status> Loading::Prepare(Caller& caller, Work& work) {
         &sql, " ON CONFLICT (", Listed(by), ") DO ",
         sets.empty() ? "NOTHING" : absl::StrCat("UPDATE SET ", absl::StrJoin(sets, ", ")));
   }
+  copies_ = target_.on_conflict == db::ConflictAction::kFail;
+  list_ = Listed(columns_);
   sql_ = std::move(sql);
   co_return absl::OkStatus();
 }
@@ -175,11 +185,23 @@ Task<absl::Status> Loading::Insert(Caller& caller,
                                    Work& work,
                                    const db::LoadChunk& chunk,
                                    db::ChunkOutcome& outcome) {
-  const absl::Status prepared = co_await Prepare(caller, work);
-  if (!prepared.ok()) {
-    co_return errors::WithMetadata(prepared, "row", absl::StrCat(chunk.first_row));
+  std::string data;
+  CO_TRY(const bool copies, co_await MayCopy(caller, work, chunk, data));
+  if (copies) {
+    CO_TRY(std::shared_ptr<Trip> copy, co_await SendCopy(caller, work, std::move(data)));
+    std::optional<absl::Status> copied =
+        co_await EndCopy(caller, work, std::move(copy), chunk, outcome.rows_affected);
+    if (copied.has_value()) co_return *std::move(copied);
   }
-  const std::shared_ptr<Plan> plan = backend_.plans().Find(sql_);
+  absl::Status inserted = co_await InsertRows(caller, work, chunk, outcome);
+  co_return inserted;
+}
+
+Task<absl::Status> Loading::InsertRows(Caller& caller,
+                                       Work& work,
+                                       const db::LoadChunk& chunk,
+                                       db::ChunkOutcome& outcome) {
+  const std::shared_ptr<Plan> plan = work.plans().Find(sql_);
   CO_CHECK(co_await work.Learn(caller, plan));
   std::vector<ParameterValues> rows;
   std::string bytes;
@@ -220,9 +242,9 @@ Task<absl::Status> Loading::Insert(Caller& caller,
   co_return errors::WithMetadata(std::move(status), "row", absl::StrCat(chunk.first_row + failed));
 }
 
-Task<absl::Status> Loading::InsertAtomic(Caller& caller, const db::LoadChunk& chunk) {
-  db::ChunkOutcome outcome;
-  absl::Status inserted = co_await Insert(caller, *work_, chunk, outcome);
+Task<absl::Status> Loading::EndAtomic(Caller& caller,
+                                      absl::Status inserted,
+                                      db::ChunkOutcome outcome) {
   if (!inserted.ok()) {
     // What was refused on our side fails the load as what the server refuses does.
     if (work_->state() == Work::State::kOpen) co_await work_->Fail(caller);
@@ -248,7 +270,7 @@ Task<absl::Status> Loading::InsertAtomic(Caller& caller, const db::LoadChunk& ch
 Task<absl::Status> Loading::InsertApart(Caller& caller,
                                         const db::LoadChunk& chunk,
                                         const std::string& content) {
-  const auto work = std::make_shared<Work>(backend_, db::TransactionOptions());
+  const auto work = std::make_shared<Work>(backend_, OptionsOf(target_));
   const Work::Running running(*work, caller);
   db::ChunkOutcome outcome;
   const int64_t part = ++chunks_;
@@ -257,7 +279,7 @@ Task<absl::Status> Loading::InsertApart(Caller& caller,
     // The id is taken also for those who use it for something whole.
     db::RequestKey whole = *target_.key;
     whole.part = 0;
-    whole.content = kInChunks;
+    whole.content = std::string(kInParts);
     CO_TRY(const std::optional<db::BatchResults> claimed, co_await work->Reserve(caller, whole));
     key = target_.key;
     key->part = part;
@@ -286,8 +308,7 @@ Task<absl::Status> Loading::InsertApart(Caller& caller,
     outcome.status = co_await work->Store(caller, *key, results);
   }
   if (outcome.status.ok() && !target_.validate_only) {
-    Caller nobody(backend_.reactor());
-    outcome.status = co_await work->Commit(nobody, nullptr);
+    outcome.status = co_await work->Commit(caller, nullptr);
   } else {
     co_await work->Rollback(caller);
   }
@@ -325,6 +346,7 @@ Task<absl::Status> Loading::Finish(Caller& caller, std::string content) {
   std::optional<Work::Running> running;
   if (work_ != nullptr) running.emplace(*work_, caller);
   if (failure_.ok()) failure_ = co_await Complete(caller, content);
+  if (!failure_.ok()) co_await Abandon(caller);
   finished_ = true;
   co_return failure_;
 }
@@ -335,9 +357,7 @@ Task<absl::Status> Loading::Complete(Caller& caller, const std::string& content)
     db::LoadChunk nothing;
     CO_CHECK(co_await Proceed(caller, nothing, content));
   }
-  if (nested_) {
-    CO_CHECK(co_await work_->Unguard(caller, /*keep=*/!target_.validate_only));
-  }
+  CO_CHECK(co_await Land(caller));
   if (keyed()) {
     db::RequestKey key = *target_.key;
     key.content = content;
@@ -348,13 +368,15 @@ Task<absl::Status> Loading::Complete(Caller& caller, const std::string& content)
       CO_CHECK(co_await work_->Store(caller, key, results_));
     }
   }
-  if (nested_) co_return absl::OkStatus();
+  if (nested_) {
+    absl::Status kept = co_await work_->Unguard(caller, /*keep=*/!target_.validate_only);
+    co_return kept;
+  }
   if (target_.validate_only) {
     co_await work_->Rollback(caller);
     co_return absl::OkStatus();
   }
-  Caller nobody(backend_.reactor());
-  absl::Status committed = co_await work_->Commit(nobody, nullptr);
+  absl::Status committed = co_await work_->Commit(caller, nullptr);
   co_return committed;
 }
 
@@ -373,14 +395,12 @@ Task<void> Loading::Abandon(Caller& caller) {
   if (finished_ || !begun_ || work_ == nullptr) co_return;
   finished_ = true;
   if (!nested_) {
+    if (flight_.has_value()) co_await work_->StopCopy(flight_->copy);
     co_await work_->Rollback(caller);
     co_return;
   }
-  if (work_->state() == Work::State::kOpen) {
-    const Work::Running running(*work_, caller);
-    const absl::Status undone = co_await work_->Unguard(caller, /*keep=*/false);
-    undone.IgnoreError();  // then the transaction is gone
-  }
+  // The next call in the transaction does not wait for this one.
+  work_->UndoGuard();
 }
 
 }  // namespace sluice::postgres

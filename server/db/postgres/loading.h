@@ -41,6 +41,12 @@ class Loading {
   std::vector<db::ChunkOutcome> TakeOutcomes() { return std::exchange(outcomes_, {}); }
 
  private:
+  // A chunk that the server copies; its rows are kept for the case that it cannot.
+  struct Flight {
+    db::LoadChunk chunk;
+    std::shared_ptr<Trip> copy;
+  };
+
   bool keyed() const { return target_.key.has_value() && !target_.validate_only; }
 
   bool atomic() const { return target_.mode == db::BatchMode::kAtomic; }
@@ -53,7 +59,34 @@ class Loading {
                             Work& work,
                             const db::LoadChunk& chunk,
                             db::ChunkOutcome& outcome);
-  Task<absl::Status> InsertAtomic(Caller& caller, const db::LoadChunk& chunk);
+  // Row by row, but in few round trips.
+  Task<absl::Status> InsertRows(Caller& caller,
+                                Work& work,
+                                const db::LoadChunk& chunk,
+                                db::ChunkOutcome& outcome);
+  // Prepares, and encodes a chunk for COPY. False: it cannot be copied.
+  Task<absl::StatusOr<bool>> MayCopy(Caller& caller,
+                                     Work& work,
+                                     const db::LoadChunk& chunk,
+                                     std::string& data);
+  // Learns the types of the columns, and whether COPY does to the table what INSERT does.
+  Task<absl::Status> Hold(Caller& caller, Work& work);
+  bool Encode(const db::LoadChunk& chunk, std::string& data);
+  // With a guard around it.
+  Task<absl::StatusOr<std::shared_ptr<Trip>>> SendCopy(Caller& caller,
+                                                       Work& work,
+                                                       std::string data);
+  // Nothing: it has to be done row by row, and nothing remains of this.
+  Task<std::optional<absl::Status>> EndCopy(Caller& caller,
+                                            Work& work,
+                                            std::shared_ptr<Trip> copy,
+                                            const db::LoadChunk& chunk,
+                                            int64_t& affected);
+  // In a transaction of its own: the server copies it while the next arrives.
+  Task<absl::Status> InsertAhead(Caller& caller, db::LoadChunk& chunk);
+  // The end of the chunk that was sent last.
+  Task<absl::Status> Land(Caller& caller);
+  Task<absl::Status> EndAtomic(Caller& caller, absl::Status inserted, db::ChunkOutcome outcome);
   Task<absl::Status> InsertApart(Caller& caller,
                                  const db::LoadChunk& chunk,
                                  const std::string& content);
@@ -66,8 +99,14 @@ class Loading {
   std::shared_ptr<Work> work_;
   const db::LoadTarget target_;
   const bool nested_;
+  std::string name_;  // of the table, as SQL has it
   std::string sql_;
   std::vector<std::string> columns_;
+  std::string list_;        // the same, as SQL has it
+  bool copies_ = true;      // COPY will do
+  std::vector<Oid> types_;  // of the columns, while the table is held
+  Format format_ = Format::kBinary;
+  std::optional<Flight> flight_;
   absl::Status failure_;
   bool begun_ = false;
   bool stopped_ = false;
@@ -78,6 +117,9 @@ class Loading {
   db::BatchResults results_;  // to be stored
   std::vector<db::ChunkOutcome> outcomes_;
 };
+
+// The caller did not want to wait for it.
+bool WasEnded(const absl::Status& status);
 
 }  // namespace sluice::postgres
 

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 #include "server/db/lexer.h"
 
@@ -19,9 +20,12 @@ constexpr absl::string_view kWriting[] = {"INSERT", "UPDATE", "DELETE", "MERGE"}
 
 // What may leave something behind in a session, wherever it stands: even in a string, which may be
 // SQL to a function. `u&` writes names so that no other of these would be found.
-constexpr absl::string_view kLeavings[] = {
-    "set_config", "advisory", "pg_temp",       "setseed",           "dblink", "lo_open", "lo_creat",
-    "plan_cache", "u&",       "pg_stat_reset", "pg_export_snapshot"};
+constexpr absl::string_view kLeavings[] = {"set_config",  "advisory",      "pg_temp",
+                                           "setseed",     "dblink",        "lo_open",
+                                           "lo_creat",    "plan_cache",    "u&",
+                                           "lastval",     "pg_stat_reset", "pg_export_snapshot",
+                                           "pg_settings", "query_to_xml",  "cursor_to_xml",
+                                           "currval",     "ts_stat",       "ts_rewrite"};
 
 // A statement of about this size takes more room in the book than its text.
 constexpr size_t kPlanBytes = 1024;
@@ -86,30 +90,51 @@ std::shared_ptr<Plan> MakePlan(absl::string_view sql) {
   const std::string lower = absl::AsciiStrToLower(sql);
   const bool with = plan->shape.keyword == "WITH";
   const bool queries = IsOneOf(plan->shape.verb, kReading);
-  plan->reads = !plan->shape.explain && queries && !(with && MayWriteInList(lower)) &&
-                !(absl::StrContains(lower, "into") && HasInto(sql));
+  const auto has = [&](absl::string_view part) { return absl::StrContains(lower, part); };
+  const bool makes = queries && has("into") && HasInto(sql) && !(with && MayWriteInList(lower));
+  plan->reads = !plan->shape.explain && queries && !makes && !(with && MayWriteInList(lower));
   const bool explains = plan->shape.explain && queries && !absl::StrContains(lower, "analy");
   const absl::string_view verb = plan->shape.verb;
   plan->may_commit = verb == "CALL" || verb == "DO" || verb == "VACUUM" || verb == "REINDEX" ||
                      verb == "CLUSTER" || absl::StrContains(lower, "concurrently");
   plan->may_read_only = plan->reads || explains || plan->shape.verb == "SHOW";
-  const bool leaves =
-      std::any_of(std::begin(kLeavings), std::end(kLeavings),
-                  [&](absl::string_view each) { return absl::StrContains(lower, each); });
+  const bool leaves = makes || std::any_of(std::begin(kLeavings), std::end(kLeavings), has);
   const bool writes = IsOneOf(plan->shape.verb, kWriting) || (with && queries);
   plan->plain = !plan->shape.explain && !leaves && (plan->reads || writes);
+  plan->leaves_seed = leaves && has("seed");
+  plan->counts = !plan->reads || has("nextval") || has("setval");
+  plan->asks_number = has("lastval") || has("currval");
   return plan;
 }
 
 std::shared_ptr<Plan> PlanBook::Find(absl::string_view sql) {
-  const auto found = by_text_.find(sql);
+  return Find(sql, sql, {});
+}
+
+std::shared_ptr<Plan> PlanBook::Find(const db::Statement& statement) {
+  if (statement.param_types == nullptr) return Find(statement.sql());
+  std::vector<Oid> asked;
+  for (const int type : *statement.param_types) {
+    asked.push_back(OidFor(static_cast<pb::ValueType>(type)));
+  }
+  // No SQL has a NUL.
+  const std::string key =
+      absl::StrCat(statement.sql(), absl::string_view("\0", 1), absl::StrJoin(asked, ","));
+  return Find(key, statement.sql(), std::move(asked));
+}
+
+std::shared_ptr<Plan> PlanBook::Find(absl::string_view key,
+                                     absl::string_view sql,
+                                     std::vector<Oid> asked) {
+  const auto found = by_text_.find(key);
   if (found != by_text_.end()) {
     order_.splice(order_.begin(), order_, found->second);
     return found->second->plan;
   }
-  order_.push_front({std::string(sql), MakePlan(sql)});
+  order_.push_front({std::string(key), MakePlan(sql)});
+  order_.front().plan->asked = std::move(asked);
   by_text_[order_.front().text] = order_.begin();
-  bytes_ += 2 * sql.size() + kPlanBytes;
+  bytes_ += 2 * key.size() + kPlanBytes;
   while (order_.size() > 1 && (order_.size() > kMost || bytes_ > kMostBytes)) {
     Remove(std::prev(order_.end()));
   }

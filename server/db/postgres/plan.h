@@ -18,6 +18,7 @@
 #include "server/db/postgres/types.h"
 #include "server/db/postgres/wait_list.h"
 #include "server/db/shape.h"
+#include "server/db/statement.h"
 
 namespace sluice::postgres {
 
@@ -53,6 +54,13 @@ class Speed {
   int score_ = 0;
 };
 
+// PlanColumn: a column as the server describes it, which the table's owner may change.
+struct PlanColumn {
+  std::string name;
+  Oid type = 0;
+  int modifier = -1;
+};
+
 struct Plan {
   uint64_t id = 0;  // never used twice in a process
   // By its text alone.
@@ -63,16 +71,23 @@ struct Plan {
   bool reads = false;          // by its verb, a query that writes nothing itself; functions may
   bool may_commit = false;     // by its verb, in the middle of what it does
   bool may_read_only = false;  // by its verb, makes sense in a transaction that is read-only
+  bool leaves_seed = false;    // may set the state of random(), which nothing resets
+  bool counts = false;         // may take a number from a sequence, which the session remembers
+  bool asks_number = false;    // asks for the last number that the session took
+
+  std::vector<Oid> asked;  // the types of its parameters that its callers say; 0 = to be inferred
 
   // Once the server described it.
   bool described = false;
   std::vector<Oid> parameters;
   bool has_columns = false;
   Format results = Format::kText;
+  std::vector<PlanColumn> columns;
   std::string encoded_columns;  // `columns` of the reply, in wire form
 
   Speed speed;
-  bool large = false;     // had more rows than were asked for
+  bool large = false;     // had more rows, or bytes, than were asked for
+  int64_t row_bytes = 0;  // that a row took here, last time; 0 = not known
   bool learning = false;  // somebody runs it for the first time
   WaitList followers;     // and others wait for how that goes
 };
@@ -81,6 +96,7 @@ struct Plan {
 class PlanBook {
  public:
   std::shared_ptr<Plan> Find(absl::string_view sql);
+  std::shared_ptr<Plan> Find(const db::Statement& statement);
 
   // What was known of it no longer holds: others get a new one.
   void Forget(const Plan& plan);
@@ -95,6 +111,9 @@ class PlanBook {
   };
 
   using Order = std::list<Entry>;
+
+  // `key`: the text, and the types that are asked for.
+  std::shared_ptr<Plan> Find(absl::string_view key, absl::string_view sql, std::vector<Oid> asked);
 
   void Remove(Order::iterator entry);
 

@@ -8,6 +8,7 @@
 #include "server/base/errors.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/db/fingerprint.h"
 
 namespace sluice::postgres {
 namespace {
@@ -24,6 +25,9 @@ constexpr absl::Duration kOverflowIdle = absl::Seconds(10);
 constexpr absl::Duration kFirstRest = absl::Milliseconds(50);
 constexpr absl::Duration kLongestRest = absl::Seconds(1);
 constexpr absl::Duration kLongestRestAfterRefusal = absl::Seconds(30);
+// Of what is shown to those who look.
+constexpr size_t kMostStatementKept = 1 << 10;
+constexpr size_t kMostHolders = 1000;
 
 // Lets the waiter of a trip go after a while.
 class Limit final : Timer {
@@ -68,6 +72,14 @@ Lease& Lease::operator=(Lease&& other) noexcept {
 void Lease::Release() {
   if (connection_ == nullptr) return;
   std::exchange(pool_, nullptr)->Return(std::move(connection_), hygiene_);
+}
+
+void Lease::Serves(Tenant tenant) {
+  pool_->held_[connection_.get()].tenant = std::move(tenant);
+}
+
+void Lease::Runs(absl::string_view sql) {
+  pool_->held_[connection_.get()].sql = std::string(sql.substr(0, kMostStatementKept));
 }
 
 Task<Trip::End> Lease::Await(std::shared_ptr<Trip> trip, Caller& caller) {
@@ -120,6 +132,7 @@ Task<absl::StatusOr<Lease>> Pool::Acquire(Caller& caller) {
         continue;
       }
     }
+    held_[connection.get()].since = reactor_.clock().Steady();
     co_return Lease(this, std::move(connection));
   }
 }
@@ -157,6 +170,7 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::WaitForOne(Caller& calle
         : Timer([](Timer* timer) {
             auto* const self = static_cast<Limits*>(timer);
             Pool& owner = self->pool;
+            ++owner.acquire_timeouts_;
             absl::Status late = owner.failure_;
             if (late.ok()) {
               late = errors::AcquireTimeout(static_cast<int64_t>(owner.waiters_.size()) - 1,
@@ -210,7 +224,8 @@ bool Pool::Expired(const Connection& connection) const {
 
 absl::Status Pool::Resting() const {
   const absl::Duration left = retry_at_ - reactor_.clock().Steady();
-  const bool others = count_ > (connecting_ ? 1 : 0);
+  // Those of lanes never come back to be leased.
+  const bool others = count_ - lanes_ > (connecting_ ? 1 : 0);
   if (failure_.ok() || IsTooMany(failure_) || others || left <= absl::ZeroDuration()) {
     return absl::OkStatus();
   }
@@ -236,7 +251,7 @@ Task<void> Pool::ConnectOne() {
   const absl::Status outcome = made.status();
   if (made.ok()) Serve(*std::move(made));
   // Others may come back; too many is a matter of time.
-  if (!outcome.ok() && count_ == 0 && !IsTooMany(outcome)) {
+  if (!outcome.ok() && count_ == lanes_ && !IsTooMany(outcome)) {
     FailWaiters(Later(outcome, retry_at_ - reactor_.clock().Steady()));
   }
   MayConnect();
@@ -275,6 +290,7 @@ void Pool::Learn(const absl::Status& outcome) {
               {{"reason", errors::ReasonOf(outcome)}});
   }
   failure_ = outcome;
+  ++(outcome.ok() ? connects_ : connects_failed_);
   if (outcome.ok()) {
     failures_ = 0;
     retry_at_ = absl::ZeroDuration();
@@ -296,11 +312,14 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::MakeForLane(absl::Durati
   if (retry_at_ > reactor_.clock().Steady()) {
     co_return Later(failure_, retry_at_ - reactor_.clock().Steady());
   }
+  ++lanes_;
   absl::StatusOr<std::unique_ptr<Connection>> made = co_await Make(allowance);
+  if (!made.ok() || closing_) --lanes_;
   if (made.ok() && closing_) {
     CloseConnection(*std::move(made));
     co_return errors::PoolClosed();
   }
+  if (made.ok()) ++lanes_open_;
   CheckClosed();
   co_return std::move(made);
 }
@@ -308,6 +327,8 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::MakeForLane(absl::Durati
 // Whoever still waits on it is told at once, and lets go of it after that.
 void Pool::CloseLane(std::shared_ptr<Connection> connection) {
   connection->Abort();
+  --lanes_;
+  --lanes_open_;
   Closed();
 }
 
@@ -324,6 +345,7 @@ void Pool::Serve(std::unique_ptr<Connection> connection) {
 
 void Pool::Return(std::unique_ptr<Connection> connection, Hygiene hygiene) {
   leased_.fetch_sub(1, std::memory_order_relaxed);
+  held_.erase(connection.get());
   const bool clean = hygiene == Hygiene::kClean && !connection->lost() &&
                      connection->trips() == 0 && connection->block() == Block::kNone &&
                      !connection->cancelling() && !Expired(*connection) &&
@@ -410,6 +432,45 @@ void Pool::OnSweep() {
     CloseConnection(std::move(connection));
   }
   if (!idle_.empty() || count_ < options_.min) reactor_.StartTimer(sweep_, kSweep);
+}
+
+db::PoolStats Pool::Stats() const {
+  const absl::Duration now = reactor_.clock().Steady();
+  db::PoolStats stats;
+  stats.limits.min = options_.min;
+  stats.limits.max = options_.max;
+  stats.limits.overflow = options_.overflow;
+  stats.limits.waiters = options_.waiters;
+  stats.limits.acquire_timeout = options_.acquire_timeout;
+  stats.limits.idle_timeout = options_.idle_timeout;
+  stats.limits.recycle = options_.recycle;
+  stats.limits.pre_ping = options_.pre_ping;
+  stats.open = open();
+  stats.idle = static_cast<int64_t>(idle_.size());
+  stats.leased = leased();
+  stats.waiting = waiting();
+  stats.connecting = count_ - open();
+  stats.lanes_open = lanes_open_;
+  stats.lanes_condemned = lanes_condemned_;
+  stats.connects = connects_;
+  stats.connects_failed = connects_failed_;
+  stats.acquire_timeouts = acquire_timeouts_;
+  stats.breaker_open = !failure_.ok();
+  stats.last_failure = errors::ReasonOf(failure_);
+  stats.retry_in = std::max(retry_at_ - now, absl::ZeroDuration());
+  for (const auto& [connection, held] : held_) {
+    db::PoolStats::Holder& holder = stats.holders.emplace_back();
+    holder.transaction = held.tenant.transaction;
+    holder.caller = held.tenant.caller;
+    holder.request_id = held.tenant.request_id;
+    holder.statement = db::MakeFingerprint(held.sql, db::Dialect::kPostgres).text;
+    holder.held_for = now - held.since;
+    holder.busy = connection->trips() > 0;
+  }
+  std::sort(stats.holders.begin(), stats.holders.end(),
+            [](const auto& one, const auto& other) { return one.held_for > other.held_for; });
+  if (stats.holders.size() > kMostHolders) stats.holders.resize(kMostHolders);
+  return stats;
 }
 
 Task<void> Pool::Close() {

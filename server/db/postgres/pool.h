@@ -13,13 +13,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 #include "server/async/completion.h"
 #include "server/async/task.h"
 #include "server/db/driver.h"
+#include "server/db/pool_stats.h"
 #include "server/db/postgres/caller.h"
 #include "server/db/postgres/connection.h"
 #include "server/db/postgres/connector.h"
@@ -36,6 +39,13 @@ enum class Hygiene {
   kClean,  // nothing is left behind, as far as the text of what ran can tell
   kReset,  // forget everything first
   kClose,  // not to be trusted any more
+};
+
+// Tenant: for whom a connection is leased, for those who look.
+struct Tenant {
+  std::string transaction;  // its handle; empty: it is a statement by itself
+  std::string caller;       // empty: not known
+  std::string request_id;   // empty: the call has no name
 };
 
 // Lease: a connection of one's own, for as long as it lives. Its end gives the connection back:
@@ -63,6 +73,10 @@ class Lease final : public Link {
 
   // The worst that was said stands.
   void Leaves(Hygiene hygiene) { hygiene_ = std::max(hygiene_, hygiene); }
+
+  // What is told of it to those who look.
+  void Serves(Tenant tenant);
+  void Runs(absl::string_view sql);
 
   // Waits for the end of a trip. A stopped caller has its statement cancelled, and waits no longer
   // than that may take: then the trip counts as abandoned, and the connection is closed.
@@ -115,6 +129,12 @@ class Pool {
   // Has lived as long as connections may.
   bool Expired(const Connection& connection) const;
 
+  // A lane's connection was given up because the server was silent.
+  void CountCondemned() { ++lanes_condemned_; }
+
+  // What the pool and its connections do; without what only lanes know.
+  db::PoolStats Stats() const;
+
   // Refuses whoever waits and whoever comes, and answers when every connection is back and closed.
   Task<void> Close();
 
@@ -132,6 +152,13 @@ class Pool {
 
   struct Idle {
     std::unique_ptr<Connection> connection;
+    absl::Duration since;
+  };
+
+  // A connection that is leased.
+  struct Held {
+    Tenant tenant;
+    std::string sql;  // cut
     absl::Duration since;
   };
 
@@ -188,9 +215,11 @@ class Pool {
   const Egress egress_;
   const PoolOptions options_;
   std::vector<Idle> idle_;  // used last at the end
+  absl::flat_hash_map<const Connection*, Held> held_;
   std::list<Waiter*> waiters_;
   bool connecting_ = false;
   int count_ = 0;            // open, wherever they are, and those being made
+  int lanes_ = 0;            // of these, the lanes'
   int failures_ = 0;         // in a row
   absl::Status failure_;     // of the last attempt; OK after a success
   absl::Duration retry_at_;  // no attempt before, on the steady clock
@@ -199,6 +228,11 @@ class Pool {
   std::optional<Completion<bool>> closed_;
   Sweep sweep_;
   Retry retry_;
+  int64_t connects_ = 0;
+  int64_t connects_failed_ = 0;
+  int64_t acquire_timeouts_ = 0;
+  int64_t lanes_open_ = 0;
+  int64_t lanes_condemned_ = 0;
   std::atomic<int64_t> leased_{0};
   std::atomic<int64_t> open_{0};
   std::atomic<int64_t> waiting_{0};

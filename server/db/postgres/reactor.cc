@@ -8,9 +8,12 @@
 #include <thread>
 #include <utility>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "absl/time/time.h"
@@ -29,10 +32,18 @@ int Opened(int descriptor) {
   std::abort();
 }
 
-int WaitFor(absl::Duration delay) {
-  if (delay == absl::InfiniteDuration()) return -1;
+int MillisecondsUntil(absl::Duration due, absl::Duration now) {
+  if (due == absl::InfiniteDuration()) return -1;
+  const absl::Duration delay = std::max(due - now, absl::ZeroDuration());
   return static_cast<int>(std::min<int64_t>(
       absl::ToInt64Milliseconds(absl::Ceil(delay, absl::Milliseconds(1))), 60'000));
+}
+
+void Add(int epoll, int descriptor) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = descriptor;
+  epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event);
 }
 
 }  // namespace
@@ -44,13 +55,13 @@ Reactor& Reactor::Shared() {
 
 Reactor::Reactor()
     : Executor(Clock::System()),
-      epoll_(Opened(epoll_create1(EPOLL_CLOEXEC))),
+      sockets_(Opened(epoll_create1(EPOLL_CLOEXEC))),
+      outer_(Opened(epoll_create1(EPOLL_CLOEXEC))),
       wake_(Opened(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = wake_;
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event);
+  Add(outer_, sockets_);
+  Add(outer_, wake_);
   std::thread([this] { Run(); }).detach();
+  Appear(*this);
 }
 
 void Reactor::PostFunction(std::function<void()> what) {
@@ -69,61 +80,123 @@ void Reactor::PostFunction(std::function<void()> what) {
 }
 
 void Reactor::Wake() {
+  if (!RunHere()) WakeThread();
+}
+
+void Reactor::WakeThread() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
 }
 
 void Reactor::Run() {
   pthread_setname_np(pthread_self(), "sluice-postgres");
-  const Scope scope(*this);
-  bool more = false;
   while (true) {
-    Poll(/*may_wait=*/!more);
-    more = RunInbox();
-    more = RunLocal() || more;
-    more = RunTimers() || more;
-    more = RunDrainHooks() || more;
+    int wait = 0;
+    {
+      const MutexLock lock(&turn_);
+      const bool more = Turn();
+      sleeps_until_ = NextTimer();
+      if (!more) wait = MillisecondsUntil(sleeps_until_, clock().Steady());
+    }
+    std::array<epoll_event, 2> events;
+    const int count = epoll_wait(outer_, events.data(), static_cast<int>(events.size()), wait);
+    for (int i = 0; i < count; ++i) {
+      if (events[static_cast<size_t>(i)].data.fd != wake_) continue;
+      uint64_t times = 0;
+      [[maybe_unused]] const ssize_t got = read(wake_, &times, sizeof times);
+    }
   }
 }
 
-void Reactor::Poll(bool may_wait) {
+bool Reactor::Turn() {
+  const Scope scope(*this);
+  ++turns_;
+  bool more = Poll();
+  more = RunInbox() || more;
+  more = RunLocal() || more;
+  more = RunTimers() || more;
+  more = RunDrainHooks() || more;
+  Uncork();
+  more_.store(more, std::memory_order_relaxed);
+  return more;
+}
+
+bool Reactor::Visit() {
+  if (!turn_.TryLock()) return false;
+  const bool ran = Turn();
+  // Its thread would sleep past a timer that was started here.
+  const bool early = NextTimer() < sleeps_until_;
+  if (early) sleeps_until_ = NextTimer();
+  turn_.Unlock();
+  if (early) WakeThread();
+  return ran;
+}
+
+bool Reactor::Busy() const {
+  return UnderWay() > 0 || HasInbox() || more_.load(std::memory_order_relaxed);
+}
+
+// The sockets are only ever left unwatched by a loop that is awake and attends to them.
+void Reactor::Attend() {
+  if (attendants_.fetch_add(1) == 0) WatchSockets(false);
+}
+
+void Reactor::Leave() {
+  if (attendants_.fetch_sub(1) == 1) WatchSockets(true);
+  if (HasInbox() || more_.load(std::memory_order_relaxed)) WakeThread();
+}
+
+void Reactor::WatchSockets(bool watch) {
+  epoll_event event{};
+  event.events = watch ? EPOLLIN : 0u;
+  event.data.fd = sockets_;
+  epoll_ctl(outer_, EPOLL_CTL_MOD, sockets_, &event);
+}
+
+bool Reactor::Poll() {
   std::array<epoll_event, kEventsPerTurn> events;
-  const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
-                               may_wait ? WaitFor(UntilNextTimer()) : 0);
+  const int count = epoll_wait(sockets_, events.data(), static_cast<int>(events.size()), 0);
   for (int i = 0; i < count; ++i) {
     const int socket = events[static_cast<size_t>(i)].data.fd;
     const uint32_t ready = events[static_cast<size_t>(i)].events;
-    if (socket == wake_) {
-      uint64_t times = 0;
-      [[maybe_unused]] const ssize_t got = read(wake_, &times, sizeof times);
-      continue;
-    }
     // One that was handled before may have ended this one's connection.
     const auto watcher = watchers_.find(socket);
     if (watcher == watchers_.end()) continue;
     const bool broken = (ready & (EPOLLERR | EPOLLHUP)) != 0;
     watcher->second->OnReady(broken || (ready & EPOLLIN) != 0, broken || (ready & EPOLLOUT) != 0);
   }
+  return count > 0;
 }
 
 void Reactor::Watch(int socket, Watcher* watcher) {
   watchers_[socket] = watcher;
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = socket;
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, socket, &event);
+  Add(sockets_, socket);
+}
+
+// Sockets of another kind refuse, and then send as they are told.
+void Reactor::Cork(int socket) {
+  if (std::find(corked_.begin(), corked_.end(), socket) != corked_.end()) return;
+  const int on = 1;
+  if (setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0) corked_.push_back(socket);
+}
+
+void Reactor::Uncork() {
+  const int off = 0;
+  for (const int socket : corked_) setsockopt(socket, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+  corked_.clear();
 }
 
 void Reactor::WatchWriting(int socket, bool writing) {
   epoll_event event{};
   event.events = EPOLLIN | (writing ? EPOLLOUT : 0u);
   event.data.fd = socket;
-  epoll_ctl(epoll_, EPOLL_CTL_MOD, socket, &event);
+  epoll_ctl(sockets_, EPOLL_CTL_MOD, socket, &event);
 }
 
 void Reactor::Unwatch(int socket) {
   watchers_.erase(socket);
-  epoll_ctl(epoll_, EPOLL_CTL_DEL, socket, nullptr);
+  corked_.erase(std::remove(corked_.begin(), corked_.end(), socket), corked_.end());
+  epoll_ctl(sockets_, EPOLL_CTL_DEL, socket, nullptr);
 }
 
 }  // namespace sluice::postgres

@@ -3,11 +3,16 @@
 #ifndef SLUICE_SERVER_DB_POSTGRES_REACTOR_H_
 #define SLUICE_SERVER_DB_POSTGRES_REACTOR_H_
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 
 #include "server/async/executor.h"
+#include "server/async/guest.h"
+#include "server/base/mutex.h"
 
 namespace sluice::postgres {
 
@@ -22,7 +27,7 @@ class Watcher {
 
 // An executor around epoll: drivers' coroutines run here. One serves every database, from the first
 // one on to the end of the process.
-class Reactor final : public Executor {
+class Reactor final : public Executor, public Guest {
  public:
   // The process's own, started when it is first asked for, and never stopped: what is about a
   // database may be let go of on its thread.
@@ -37,17 +42,56 @@ class Reactor final : public Executor {
   void WatchWriting(int socket, bool writing);
   void Unwatch(int socket);
 
+  // What is sent there stays here until the end of this turn: many messages then cost one wake-up
+  // of the server.
+  void Cork(int socket);
+
+  // Different for each turn.
+  uint64_t turn() const { return turns_; }
+
+  // An answer is expected from a server; so many are no longer: they came, or never will.
+  void Expect() { expected_.fetch_add(1, std::memory_order_relaxed); }
+
+  void ExpectNoMore(size_t answers) {
+    expected_.fetch_sub(static_cast<int>(answers), std::memory_order_relaxed);
+    done_.fetch_add(answers, std::memory_order_relaxed);
+  }
+
+  bool Visit() override;
+  bool Busy() const override;
+
+  int UnderWay() const override { return expected_.load(std::memory_order_relaxed); }
+
+  uint64_t Done() const override { return done_.load(std::memory_order_relaxed); }
+
+  void Attend() override;
+  void Leave() override;
+
  private:
   Reactor();
 
   void Wake() override;
+  void WakeThread();
+  void WatchSockets(bool watch);
   [[noreturn]] void Run();
-  // Handles what sockets are ready for; waits for it at most until the next timer, if it may.
-  void Poll(bool may_wait);
+  // Runs everything that there is to do now. True if there was something.
+  bool Turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
+  // Handles what sockets are ready for. True if one was.
+  bool Poll();
+  void Uncork();
 
-  const int epoll_;
-  const int wake_;  // an eventfd
+  const int sockets_;  // an epoll instance
+  const int outer_;    // another, which the thread sleeps on: of the sockets and of wake_
+  const int wake_;     // an eventfd
+  Mutex turn_;         // whoever has it is on the reactor's thread, as others see it
+  absl::Duration sleeps_until_ ABSL_GUARDED_BY(turn_) = absl::InfiniteDuration();
+  std::atomic<int> expected_{0};
+  std::atomic<uint64_t> done_{0};
+  std::atomic<int> attendants_{0};
+  std::atomic<bool> more_{false};  // there may be more to do right now
   absl::flat_hash_map<int, Watcher*> watchers_;
+  std::vector<int> corked_;
+  uint64_t turns_ = 0;
 };
 
 }  // namespace sluice::postgres

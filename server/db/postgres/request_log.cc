@@ -24,6 +24,8 @@ void AddKey(const db::RequestKey& key, ParameterValues& values) {
 
 const std::vector<std::string>& RequestLogSchema() {
   static const auto* const schema = new std::vector<std::string>{
+      // Two who make it at once would get in each other's way, whatever IF NOT EXISTS says.
+      "SELECT pg_catalog.pg_advisory_xact_lock(7163384699740190020)",
       "CREATE TABLE IF NOT EXISTS sluice_request (scope bytea NOT NULL, id bytea NOT NULL, part "
       "bigint NOT NULL, content bytea NOT NULL, reply bytea, kept boolean NOT NULL DEFAULT true, "
       "made timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (scope, id, part))",
@@ -66,9 +68,17 @@ absl::StatusOr<std::optional<db::BatchResults>> Found(const Result& result,
   if (!key.content.empty() && result.text(0, 0) != key.content) return errors::RequestIdReused();
   const bool kept = result.text(0, 2) == absl::string_view("\1", 1);
   if (!kept) return errors::ReplayTooLarge();
-  if (result.is_null(0, 1)) return db::BatchResults();
+  if (result.is_null(0, 1)) {
+    if (result.text(0, 0) == kInParts) return db::BatchResults();
+    return errors::Internal("A stored answer is missing.");
+  }
   TRY(db::BatchResults results, db::UnpackReply(result.text(0, 1)));
   return results;
+}
+
+std::string UnreserveSql() {
+  return "DELETE FROM sluice_request WHERE scope = $1::bytea AND id = $2::bytea AND part = "
+         "$3::bigint";
 }
 
 std::string StoreSql() {

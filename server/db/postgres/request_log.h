@@ -8,12 +8,16 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 #include "server/db/batch.h"
 #include "server/db/postgres/connection.h"
 #include "server/db/request_key.h"
 
 namespace sluice::postgres {
+
+// The content of a request of which only the parts have one, and an answer.
+inline constexpr absl::string_view kInParts = "in chunks";
 
 // Makes the table where it is not there: one statement each.
 const std::vector<std::string>& RequestLogSchema();
@@ -25,9 +29,12 @@ ParameterValues ReserveValues(const db::RequestKey& key);
 // What is stored with a key within the last day; no row if there is nothing.
 std::string FindSql();
 ParameterValues FindValues(const db::RequestKey& key);
-// Of its result. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE.
+// Of its result. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE, INTERNAL (reserved, and never run).
 absl::StatusOr<std::optional<db::BatchResults>> Found(const Result& result,
                                                       const db::RequestKey& key);
+
+// Gives a reserved key back; its values are those of FindSql.
+std::string UnreserveSql();
 
 // Stores the answer with a reserved key.
 std::string StoreSql();

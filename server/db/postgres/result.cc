@@ -2,9 +2,9 @@
 
 #include <string>
 
-#include <libpq-fe.h>
-
 #include "absl/strings/numbers.h"
+
+#include "server/db/postgres/libpq.h"
 
 namespace sluice::postgres {
 namespace {
@@ -14,17 +14,17 @@ absl::string_view View(const char* text) {
 }
 
 std::string Field(const PGresult* result, int code) {
-  return std::string(View(PQresultErrorField(result, code)));
+  return std::string(View(pq.resultErrorField(result, code)));
 }
 
 }  // namespace
 
 void Result::Clear::operator()(pg_result* result) const {
-  PQclear(result);
+  pq.clear(result);
 }
 
 Result::Kind Result::kind() const {
-  switch (PQresultStatus(result_.get())) {
+  switch (pq.resultStatus(result_.get())) {
     case PGRES_TUPLES_OK:
       return Kind::kRows;
     case PGRES_COMMAND_OK:
@@ -45,66 +45,66 @@ Result::Kind Result::kind() const {
 }
 
 int Result::rows() const {
-  return PQntuples(result_.get());
+  return pq.ntuples(result_.get());
 }
 
 int Result::columns() const {
-  return PQnfields(result_.get());
+  return pq.nfields(result_.get());
 }
 
 Cell Result::cell(int row, int column) const {
   if (is_null(row, column)) return {};
-  return {PQgetvalue(result_.get(), row, column), PQgetlength(result_.get(), row, column)};
+  return {pq.getvalue(result_.get(), row, column), pq.getlength(result_.get(), row, column)};
 }
 
 absl::string_view Result::text(int row, int column) const {
-  return {PQgetvalue(result_.get(), row, column),
-          static_cast<size_t>(PQgetlength(result_.get(), row, column))};
+  return {pq.getvalue(result_.get(), row, column),
+          static_cast<size_t>(pq.getlength(result_.get(), row, column))};
 }
 
 bool Result::is_null(int row, int column) const {
-  return PQgetisnull(result_.get(), row, column) != 0;
+  return pq.getisnull(result_.get(), row, column) != 0;
 }
 
 absl::string_view Result::name(int column) const {
-  return View(PQfname(result_.get(), column));
+  return View(pq.fname(result_.get(), column));
 }
 
 Oid Result::type(int column) const {
-  return PQftype(result_.get(), column);
+  return pq.ftype(result_.get(), column);
 }
 
 int Result::modifier(int column) const {
-  return PQfmod(result_.get(), column);
+  return pq.fmod(result_.get(), column);
 }
 
 Oid Result::table(int column) const {
-  return PQftable(result_.get(), column);
+  return pq.ftable(result_.get(), column);
 }
 
 int Result::table_column(int column) const {
-  return PQftablecol(result_.get(), column);
+  return pq.ftablecol(result_.get(), column);
 }
 
 Format Result::format(int column) const {
-  return PQfformat(result_.get(), column) == 0 ? Format::kText : Format::kBinary;
+  return pq.fformat(result_.get(), column) == 0 ? Format::kText : Format::kBinary;
 }
 
 int Result::parameters() const {
-  return PQnparams(result_.get());
+  return pq.nparams(result_.get());
 }
 
 Oid Result::parameter(int index) const {
-  return PQparamtype(result_.get(), index);
+  return pq.paramtype(result_.get(), index);
 }
 
 absl::string_view Result::tag() const {
-  return View(PQcmdStatus(result_.get()));
+  return View(pq.cmdStatus(result_.get()));
 }
 
 int64_t Result::affected() const {
   int64_t count = 0;
-  return absl::SimpleAtoi(View(PQcmdTuples(result_.get())), &count) ? count : 0;
+  return absl::SimpleAtoi(View(pq.cmdTuples(result_.get())), &count) ? count : 0;
 }
 
 ServerError Result::error() const {
@@ -128,11 +128,11 @@ ServerError Result::error() const {
 }
 
 absl::string_view Result::sqlstate() const {
-  return View(PQresultErrorField(result_.get(), PG_DIAG_SQLSTATE));
+  return View(pq.resultErrorField(result_.get(), PG_DIAG_SQLSTATE));
 }
 
 size_t Result::memory() const {
-  return PQresultMemorySize(result_.get());
+  return pq.resultMemorySize(result_.get());
 }
 
 }  // namespace sluice::postgres

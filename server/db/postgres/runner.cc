@@ -25,6 +25,8 @@ using errors::Executed;
 // Types made of types made of types: each level is a question to the server.
 constexpr int kMostTypeLevels = 8;
 constexpr size_t kNameBytes = 4096;
+// What a row of a result that was too large is taken to be, until one is seen.
+constexpr int64_t kWideRow = 1 << 20;
 constexpr absl::string_view kLockTimeout = "55P03";
 
 // What the server knows of types, for TypeBook. One row a type.
@@ -91,6 +93,23 @@ std::string FirstWord(absl::string_view tag) {
   return std::string(tag.substr(0, tag.find(' ')));
 }
 
+// `columns` of a reply, in wire form.
+std::string EncodeColumns(const Result& description, const TypeBook& types) {
+  pb::QueryResponse reply;
+  for (int i = 0; i < description.columns(); ++i) {
+    const Oid oid = description.type(i);
+    const absl::string_view name = description.name(i);
+    pb::Column& told = *reply.add_columns();
+    told.set_name(SanitizeForMessage(std::string_view(name.data(), name.size()), kNameBytes));
+    told.set_type(types.ValueTypeOf(oid));
+    const Type* const type = types.Find(oid);
+    if (type != nullptr) told.set_native_type(type->name);
+    told.set_oid(oid);
+    told.set_type_modifier(description.modifier(i));
+  }
+  return reply.SerializeAsString();
+}
+
 Executed Lost(const Setting& setting) {
   if (setting.in_transaction) return Executed::kRolledBack;
   return setting.read_only ? Executed::kNo : Executed::kUnknown;
@@ -147,7 +166,7 @@ Task<absl::Status> Runner::Learn(Link& link,
   const bool fresh = name == nullptr;
   if (fresh) {
     name = &connection.statements().Add(plan->id);
-    connection.Prepare(*name, plan->sql, {});
+    connection.Prepare(*name, plan->sql, plan->asked);
   }
   connection.Describe(*name);
   Setting asking = setting;
@@ -175,24 +194,29 @@ void Runner::Keep(const Result& description, Plan& plan) const {
   for (int i = 0; i < description.parameters(); ++i) {
     plan.parameters.push_back(description.parameter(i));
   }
-  pb::QueryResponse reply;
   bool binary = true;
+  plan.columns.clear();
   for (int i = 0; i < description.columns(); ++i) {
-    const Oid oid = description.type(i);
-    const absl::string_view name = description.name(i);
-    binary = binary && types_.HasBinary(oid);
-    pb::Column& told = *reply.add_columns();
-    told.set_name(SanitizeForMessage(std::string_view(name.data(), name.size()), kNameBytes));
-    told.set_type(types_.ValueTypeOf(oid));
-    const Type* const type = types_.Find(oid);
-    if (type != nullptr) told.set_native_type(type->name);
-    told.set_oid(oid);
-    told.set_type_modifier(description.modifier(i));
+    binary = binary && types_.HasBinary(description.type(i));
+    plan.columns.push_back(
+        {std::string(description.name(i)), description.type(i), description.modifier(i)});
   }
   plan.has_columns = description.columns() > 0 || plan.reads;
   plan.results = binary ? Format::kBinary : Format::kText;
-  plan.encoded_columns = reply.SerializeAsString();
+  plan.encoded_columns = EncodeColumns(description, types_);
   plan.described = true;
+}
+
+std::string Runner::Head(const Result& result, const Plan& plan) const {
+  bool same = static_cast<size_t>(result.columns()) == plan.columns.size();
+  for (int i = 0; same && i < result.columns(); ++i) {
+    const PlanColumn& column = plan.columns[static_cast<size_t>(i)];
+    same = column.type == result.type(i) && column.modifier == result.modifier(i) &&
+           column.name == result.name(i);
+  }
+  if (same) return plan.encoded_columns;
+  plans_.Forget(plan);
+  return EncodeColumns(result, types_);
 }
 
 absl::Status Runner::Bind(const Plan& plan,
@@ -226,14 +250,18 @@ absl::Status Runner::Bind(const Plan& plan,
   return absl::OkStatus();
 }
 
-void Runner::Send(Connection& connection, const Plan& plan, const ParameterValues& values) const {
+void Runner::Send(Connection& connection,
+                  const Plan& plan,
+                  const ParameterValues& values,
+                  bool again) const {
   const std::string* name = connection.statements().Find(plan.id);
   if (name == nullptr) {
     name = &connection.statements().Add(plan.id);
     // With the types that its values are for: a server that would see it otherwise now says so.
-    connection.Prepare(*name, plan.sql, plan.parameters);
+    if (!again) connection.Prepare(*name, plan.sql, plan.parameters);
   }
   connection.Execute(*name, values, plan.results);
+  if (plan.counts) connection.set_counted(true);
 }
 
 Task<Trial> Runner::Go(
@@ -241,10 +269,11 @@ Task<Trial> Runner::Go(
   Connection& connection = link.connection();
   Trial trial;
   trial.first = first;
+  if (connection.cancelling()) co_await connection.Settle();
   trial.trip = connection.Sync();
   trial.end = co_await link.Await(trial.trip, caller);
   if (trial.end != Trip::End::kDone) {
-    trial.status = WhyLost(trial.end, caller, setting);
+    trial.status = WhyLost(trial, caller, setting);
     co_return trial;
   }
   for (const Result& result : trial.trip->results) {
@@ -255,6 +284,7 @@ Task<Trial> Runner::Go(
     trial.stale = plan != nullptr && IsStalePlan(trial.error);
     break;
   }
+  if (trial.trip->unconfirmed && trial.status.ok()) trial.status = errors::CommitUnconfirmed();
   // What no longer fits must not be taken for prepared.
   if (trial.stale) connection.statements().Remove(plan->id);
   co_return trial;
@@ -275,7 +305,7 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
                                                Report& report) {
   bool retry = !setting.in_transaction && !setting.may_commit;
   while (true) {
-    const std::shared_ptr<Plan> plan = plans_.Find(statement.sql());
+    const std::shared_ptr<Plan> plan = plans_.Find(statement);
     CO_CHECK(plan->refusal);
     const absl::Status known = co_await Learn(link, caller, plan, setting);
     if (!known.ok()) {
@@ -298,6 +328,11 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     if (!setting.in_transaction) Evict(connection);
     report.ran = trial.end == Trip::End::kDone;
     report.lost = trial.end == Trip::End::kLost;
+    report.flooded = trial.trip->flooded;
+    if (report.flooded) {
+      plan->large = true;
+      plan->row_bytes = std::max(plan->row_bytes, kWideRow);
+    }
     report.took = trial.trip->over - trial.trip->begun;
     report.timed_out =
         !caller.stopped() && (IsCancelled(trial.sqlstate) || trial.sqlstate == kLockTimeout);
@@ -311,8 +346,12 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     report.first = first;
     const Result& result = trial.trip->results[static_cast<size_t>(first)];
     if (report.whole) co_return FactsOf(result, *plan);
-    absl::StatusOr<db::Rows> rows = Collect(result, *plan, statement.max_rows, statement.max_bytes,
-                                            report.shares, report.columns);
+    // What was done is not told undone, whatever of its rows cannot be told.
+    const bool done = !setting.in_transaction && !plan->reads;
+    Room room{statement.max_rows, statement.max_bytes, report.shares, report.shares || done,
+              report.columns};
+    absl::StatusOr<db::Rows> rows = Collect(result, *plan, room);
+    if (done && !rows.ok()) rows = errors::WithExecuted(rows.status(), Executed::kUnknown);
     report.failed = !rows.ok();
     co_return rows;
   }
@@ -333,48 +372,57 @@ db::Rows FactsOf(const Result& result, const Plan& plan) {
   return rows;
 }
 
-absl::StatusOr<db::Rows> Runner::Collect(const Result& result,
-                                         Plan& plan,
-                                         int64_t max_rows,
-                                         int64_t max_bytes,
-                                         bool shares,
-                                         bool with_columns) const {
-  db::Rows rows;
+void Runner::AppendHead(const Result& result, const Plan& plan, Room& room, db::Rows& rows) const {
   rows.has_columns = result.kind() == Result::Kind::kRows;
-  if (rows.has_columns) {
-    absl::InlinedVector<RowDecoder::Column, 16> columns;
+  if (!rows.has_columns) return;
+  std::string head = Head(result, plan);
+  const bool fits =
+      !room.shared || head.size() <= static_cast<size_t>(std::max<int64_t>(room.bytes, 0));
+  rows.truncated = room.columns && !fits;
+  if (room.columns && fits) rows.wire = std::move(head);
+  room.head = rows.wire.size();
+}
+
+absl::Status Runner::AppendRows(const Result& result,
+                                Plan& plan,
+                                const Room& room,
+                                db::Rows& rows) const {
+  absl::InlinedVector<RowDecoder::Column, 16> columns;
+  for (int i = 0; i < result.columns(); ++i) {
+    columns.push_back({result.type(i), result.format(i)});
+  }
+  const auto bytes = static_cast<size_t>(std::max<int64_t>(room.bytes, 0));
+  const size_t most = bytes + (room.shared ? 0 : room.head);
+  const RowDecoder decoder(types_, columns);
+  absl::InlinedVector<Cell, 16> cells(columns.size());
+  std::vector<int> split;
+  for (int row = 0; row < result.rows(); ++row) {
+    rows.truncated = rows.truncated || rows.count == room.rows;
+    if (rows.truncated) break;
     for (int i = 0; i < result.columns(); ++i) {
-      columns.push_back({result.type(i), result.format(i)});
+      cells[static_cast<size_t>(i)] = result.cell(row, i);
     }
-    if (with_columns) rows.wire = plan.encoded_columns;
-    const size_t most =
-        static_cast<size_t>(std::max<int64_t>(max_bytes, 0)) + (shares ? 0 : rows.wire.size());
-    if (rows.wire.size() > most) {
-      rows.wire.clear();
-      rows.truncated = true;
+    const size_t before = rows.wire.size();
+    TRY_STATUS(decoder.Append(cells, room.bytes, rows.wire, split));
+    const bool too_large = !split.empty() || rows.wire.size() - before > bytes;
+    if (too_large && !room.cuts) return errors::ValueTooLarge("A row", room.bytes, "StreamQuery");
+    rows.truncated = too_large || rows.wire.size() > most;
+    if (rows.truncated) {
+      rows.wire.resize(before);
+      break;
     }
-    const RowDecoder decoder(types_, columns);
-    absl::InlinedVector<Cell, 16> cells(columns.size());
-    std::vector<int> split;
-    for (int row = 0; row < result.rows(); ++row) {
-      rows.truncated = rows.truncated || rows.count == max_rows;
-      if (rows.truncated) break;
-      for (int i = 0; i < result.columns(); ++i) {
-        cells[static_cast<size_t>(i)] = result.cell(row, i);
-      }
-      const size_t before = rows.wire.size();
-      TRY_STATUS(decoder.Append(cells, max_bytes, rows.wire, split));
-      const bool too_large =
-          !split.empty() || rows.wire.size() - before > static_cast<size_t>(max_bytes);
-      if (too_large && !shares) return errors::ValueTooLarge("A row", max_bytes, "StreamQuery");
-      rows.truncated = too_large || rows.wire.size() > most;
-      if (rows.truncated) {
-        rows.wire.resize(before);
-        break;
-      }
-      ++rows.count;
-    }
-    plan.large = plan.large || rows.truncated;
+    ++rows.count;
+  }
+  plan.large = plan.large || rows.truncated;
+  if (result.rows() > 0) plan.row_bytes = static_cast<int64_t>(result.memory()) / result.rows();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<db::Rows> Runner::Collect(const Result& result, Plan& plan, Room room) const {
+  db::Rows rows;
+  AppendHead(result, plan, room, rows);
+  if (rows.has_columns) {
+    TRY_STATUS(AppendRows(result, plan, room, rows));
   }
   AddFacts(result, plan, rows);
   return rows;
@@ -391,8 +439,13 @@ absl::Status Runner::Why(const Result& result, Caller& caller, const Setting& se
   return ToStatus(error, context);
 }
 
-absl::Status Runner::WhyLost(Trip::End end, Caller& caller, const Setting& setting) const {
-  if (end == Trip::End::kAbandoned) return caller.Why(Lost(setting));
+absl::Status Runner::WhyLost(const Trial& trial, Caller& caller, const Setting& setting) const {
+  if (trial.end == Trip::End::kAbandoned) return caller.Why(Lost(setting));
+  if (trial.trip->flooded) {
+    return errors::WithExecuted(
+        errors::ValueTooLarge("The result", Connection::kMostReceived, "StreamQuery"),
+        Lost(setting));
+  }
   return errors::BackendLost(Lost(setting), setting.in_transaction);
 }
 

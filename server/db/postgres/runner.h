@@ -78,8 +78,11 @@ class Runner {
                     ParameterValues& values) const;
 
   // Adds the execution of a described plan to the next trip: one message, or two if it has to be
-  // prepared first.
-  void Send(Connection& connection, const Plan& plan, const ParameterValues& values) const;
+  // prepared first. `again`: the message before was an execution of the same plan.
+  void Send(Connection& connection,
+            const Plan& plan,
+            const ParameterValues& values,
+            bool again = false) const;
 
   // After a trip that prepared a plan with the message at `place`: whether it is prepared now.
   void Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const;
@@ -92,7 +95,7 @@ class Runner {
     // What is asked for.
     bool whole = false;   // facts only: the rows are taken from the trip
     bool shares = false;  // of several results that share their bytes: what does not fit is left
-                          // out, which is no error, and columns count too
+                          // out
     bool columns = true;  // tell them
 
     // What came of it.
@@ -104,6 +107,7 @@ class Runner {
     bool unlearnt = false;   // the session's own limit ended the description; nothing ran
     bool timed_out = false;  // the session's own limit, and nobody's wish, ended it
     bool lost = false;       // the connection ended first
+    bool flooded = false;    // for the size of what it brought
     absl::Duration took;     // of the server's time
   };
 
@@ -116,18 +120,31 @@ class Runner {
                                          const Setting& setting,
                                          Report& report);
 
-  // The rows of a result, within the statement's limits, with its closing facts.
-  absl::StatusOr<db::Rows> Collect(const Result& result,
-                                   Plan& plan,
-                                   int64_t max_rows,
-                                   int64_t max_bytes,
-                                   bool shares = false,
-                                   bool with_columns = true) const;
+  // How much of a result is answered.
+  struct Room {
+    int64_t rows = 0;
+    int64_t bytes = 0;
+    bool shared = false;  // with other results: columns count, too
+    bool cuts = false;    // a row that does not fit is left out, which is no error
+    bool columns = true;  // tell them
+    size_t head = 0;      // bytes of the answer that are columns
+  };
+
+  // The rows of a result, within the room that there is, with its closing facts.
+  absl::StatusOr<db::Rows> Collect(const Result& result, Plan& plan, Room room) const;
+
+  // In pieces, of results of the same statement: first the columns, then the rows of each.
+  void AppendHead(const Result& result, const Plan& plan, Room& room, db::Rows& rows) const;
+  absl::Status AppendRows(const Result& result, Plan& plan, const Room& room, db::Rows& rows) const;
+
+  // The columns of a result, in wire form. A plan that described it differently is forgotten: its
+  // table was changed meanwhile.
+  std::string Head(const Result& result, const Plan& plan) const;
 
   // What a failed result means.
   absl::Status Why(const Result& result, Caller& caller, const Setting& setting) const;
   // What the loss of the connection means, or that its caller went away, for what was sent.
-  absl::Status WhyLost(Trip::End end, Caller& caller, const Setting& setting) const;
+  absl::Status WhyLost(const Trial& trial, Caller& caller, const Setting& setting) const;
 
  private:
   TypeBook& types_;

@@ -15,7 +15,8 @@
 namespace sluice::postgres {
 
 // Least recently used goes first. A name is never used twice in a session, so one that the server
-// was not told to forget is in nobody's way.
+// was not told to forget is in nobody's way. With a limit of zero nothing is kept: each statement
+// is prepared anew without a name, for a session that may be another one after each transaction.
 class StatementCache {
  public:
   explicit StatementCache(size_t limit) : limit_(limit) {}
@@ -30,6 +31,8 @@ class StatementCache {
 
   // A new name for a plan that is not there.
   const std::string& Add(uint64_t plan) {
+    static const std::string* const unnamed = new std::string;
+    if (limit_ == 0) return *unnamed;
     order_.emplace_front(plan, absl::StrCat("sluice_", ++last_));
     by_plan_[plan] = order_.begin();
     return order_.front().second;

@@ -21,6 +21,7 @@ namespace {
 constexpr size_t kMostHosts = 8;
 constexpr size_t kNameBytes = 255;
 constexpr size_t kPasswordBytes = 4096;
+constexpr size_t kSettingBytes = 63;  // the server cuts names there
 constexpr int kMostPort = 65535;
 
 // Beneath a device there is no file, so libpq never finds one there, nor in the home folder.
@@ -58,6 +59,8 @@ constexpr OwnNumber kOwnNumbers[] = {
     {"pool_min", &ConnectTarget::pool_min, 0, 1000},
     {"pool_max", &ConnectTarget::pool_max, 1, 1000},
     {"pool_overflow", &ConnectTarget::pool_overflow, 0, 1000},
+    {"pool_waiters", &ConnectTarget::pool_waiters, 0, 1'000'000},
+    {"statement_cache", &ConnectTarget::statement_cache, 1, 100'000},
     {"lanes", &ConnectTarget::lanes, 0, 16},
 };
 
@@ -73,10 +76,14 @@ constexpr OwnDuration kOwnDurations[] = {
      absl::Hours(1)},
     {"pool_idle_timeout", &ConnectTarget::pool_idle_timeout, absl::Seconds(1), absl::Hours(24)},
     {"pool_recycle", &ConnectTarget::pool_recycle, absl::ZeroDuration(), absl::Hours(24 * 30)},
+    {"pool_pre_ping", &ConnectTarget::pool_pre_ping, absl::ZeroDuration(), absl::Hours(24)},
+    {"lane_allowance", &ConnectTarget::lane_allowance, absl::Milliseconds(10), absl::Seconds(10)},
+    {"commit_grace", &ConnectTarget::commit_grace, absl::Milliseconds(100), absl::Hours(1)},
 };
 
 constexpr absl::string_view kPooler = "pooler";
 constexpr absl::string_view kHygiene = "session_hygiene";
+constexpr absl::string_view kSessionSettings = "session_settings";
 constexpr absl::string_view kRootCertificate = "sslrootcert";
 
 // What libpq knows and nobody may say here: it would use what belongs to the server's own user,
@@ -142,7 +149,7 @@ std::string NamesOfOptions() {
   for (const Keyword& keyword : kKeywords) names.push_back(keyword.name);
   for (const OwnNumber& option : kOwnNumbers) names.push_back(option.name);
   for (const OwnDuration& option : kOwnDurations) names.push_back(option.name);
-  names.insert(names.end(), {kHygiene, kPooler});
+  names.insert(names.end(), {kHygiene, kSessionSettings, kPooler});
   return absl::StrJoin(names, ", ");
 }
 
@@ -202,6 +209,14 @@ absl::Status CheckKeyword(const Keyword& keyword, const std::string& value) {
   return WrongValue(keyword.name, "at most 63 bytes of text");
 }
 
+// Letters, digits, `_` and `$`, and no digit first.
+bool IsWord(absl::string_view word) {
+  return !word.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(word.front())) &&
+         std::all_of(word.begin(), word.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$';
+         });
+}
+
 using Keywords = std::map<std::string, std::string>;
 
 // One of our own. False: it is none.
@@ -226,6 +241,14 @@ absl::StatusOr<bool> TakeOwn(const std::string& name,
   if (name == kHygiene) {
     if (value != "auto" && value != "strict") return WrongValue(name, "auto or strict");
     out.strict_hygiene = value == "strict";
+    return true;
+  }
+  if (name == kSessionSettings) {
+    for (const absl::string_view each : absl::StrSplit(value, ',')) {
+      out.session_settings.push_back(absl::AsciiStrToLower(absl::StripAsciiWhitespace(each)));
+      if (IsOwnSetting(out.session_settings.back())) continue;
+      return WrongValue(name, "names such as app.tenant, with commas between them");
+    }
     return true;
   }
   return false;
@@ -332,6 +355,12 @@ void AddDefaults(Keywords& keywords) {
 }
 
 }  // namespace
+
+bool IsOwnSetting(absl::string_view name) {
+  const size_t dot = name.find('.');
+  return name.size() <= kSettingBytes && dot != absl::string_view::npos &&
+         IsWord(name.substr(0, dot)) && IsWord(name.substr(dot + 1));
+}
 
 absl::StatusOr<ConnectTarget> Judge(const db::Target& target) {
   ConnectTarget out;

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 #include "server/base/url.h"
@@ -40,8 +41,15 @@ struct ConnectTarget {
   std::optional<int> pool_overflow;
   std::optional<absl::Duration> pool_acquire_timeout;
   std::optional<absl::Duration> pool_idle_timeout;
-  std::optional<absl::Duration> pool_recycle;  // zero: never
+  std::optional<absl::Duration> pool_recycle;   // zero: never
+  std::optional<absl::Duration> pool_pre_ping;  // zero: never
+  std::optional<int> pool_waiters;
+  std::optional<int> statement_cache;
   std::optional<int> lanes;
+  std::optional<absl::Duration> lane_allowance;
+  std::optional<absl::Duration> commit_grace;
+  // Settings of programs' own that requests may set, in lower case; empty: any.
+  std::vector<std::string> session_settings;
   std::optional<bool> strict_hygiene;  // whoever uses a connection finds it as new; else on demand
 };
 
@@ -49,6 +57,9 @@ struct ConnectTarget {
 // not known, by its name and never by its value), FAILED_PRECONDITION BACKEND_INSECURE_AUTH (a
 // password that would cross a network without TLS).
 absl::StatusOr<ConnectTarget> Judge(const db::Target& target);
+
+// Whether `name` could be a setting of a program's own: `app.tenant`.
+bool IsOwnSetting(absl::string_view name);
 
 // The addresses of a name, empty if it has none. Error: UNAVAILABLE BACKEND_LOST, where asking
 // again may help.

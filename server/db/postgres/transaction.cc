@@ -1,12 +1,17 @@
 #include "server/db/postgres/transaction.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "absl/time/clock.h"
 
 #include "server/base/errors.h"
 #include "server/base/status.h"
 
 namespace sluice::postgres {
 namespace {
+
+constexpr absl::Duration kEarly = absl::Milliseconds(20);
 
 using CursorOr = absl::StatusOr<std::unique_ptr<db::Cursor>>;
 using ReadingOr = absl::StatusOr<std::shared_ptr<Reading>>;
@@ -51,18 +56,21 @@ Task<absl::StatusOr<db::Rows>> NextOf(Caller& caller,
 
 std::shared_ptr<Work> WorkSlot::Get() {
   if (work_ == nullptr) {
-    work_ = std::make_shared<Work>(
-        *backend_, options_, [slot = weak_from_this()](Work::State state, const absl::Status& why) {
-          if (const std::shared_ptr<WorkSlot> alive = slot.lock()) alive->Set(state, why);
-        });
+    work_ = std::make_shared<Work>(*backend_, options_,
+                                   [slot = weak_from_this()](const Work::Change& change) {
+                                     if (const std::shared_ptr<WorkSlot> alive = slot.lock())
+                                       alive->Set(change);
+                                   });
   }
   return work_;
 }
 
-void WorkSlot::Set(Work::State state, const absl::Status& why) {
+void WorkSlot::Set(const Work::Change& change) {
   MutexLock lock(&mu_);
-  standing_.state = state;
-  standing_.why = why;
+  standing_.state = change.state;
+  standing_.why = change.why;
+  standing_.commits_on = change.commits_on;
+  standing_.committed = change.committed;
 }
 
 void WorkSlot::End(const absl::Status& why) {
@@ -92,12 +100,14 @@ Transaction::~Transaction() {
 }
 
 Task<absl::StatusOr<db::Rows>> Transaction::Execute(const Context& ctx, db::Statement statement) {
+  const RunningRequests::Mark runs = owner_.requests->Add(statement.request);
   absl::StatusOr<db::Rows> rows = co_await owner_.backend->Run<absl::StatusOr<db::Rows>>(
       ctx, [&](Caller& caller) { return slot_->Get()->Execute(caller, statement); });
   co_return rows;
 }
 
 Task<CursorOr> Transaction::Open(const Context& ctx, db::Statement statement) {
+  const RunningRequests::Mark runs = owner_.requests->Add(statement.request);
   std::shared_ptr<Work> work;
   CO_TRY(std::shared_ptr<Reading> reading,
          co_await owner_.backend->Run<ReadingOr>(ctx, [&](Caller& caller) {
@@ -110,6 +120,7 @@ Task<CursorOr> Transaction::Open(const Context& ctx, db::Statement statement) {
 
 Task<absl::StatusOr<db::BatchResults>> Transaction::ExecuteBatch(const Context& ctx,
                                                                  const db::Batch& batch) {
+  const RunningRequests::Mark runs = owner_.requests->Add(batch.request);
   absl::StatusOr<db::BatchResults> results =
       co_await owner_.backend->Run<absl::StatusOr<db::BatchResults>>(
           ctx, [&](Caller& caller) { return slot_->Get()->ExecuteBatch(caller, batch); });
@@ -122,9 +133,17 @@ Task<absl::StatusOr<std::unique_ptr<db::Load>>> Transaction::OpenLoad(const Cont
 }
 
 Task<absl::Status> Transaction::Commit(const db::RequestKey* key) {
-  const Context nobody;
+  return CommitBy(absl::InfiniteFuture(), key);
+}
+
+Task<absl::Status> Transaction::CommitBy(absl::Time deadline, const db::RequestKey* key) {
+  const RunningRequests::Mark runs = owner_.requests->Add(key);
+  Context unstopped;
+  // He is told a little earlier, while he still listens.
+  unstopped.deadline =
+      deadline - std::clamp((deadline - absl::Now()) / 10, absl::ZeroDuration(), kEarly);
   absl::Status status = co_await owner_.backend->Run<absl::Status>(
-      nobody, [&](Caller& caller) { return slot_->Get()->Commit(caller, key); });
+      unstopped, [&](Caller& caller) { return slot_->Get()->Commit(caller, key); });
   co_return status;
 }
 
@@ -175,7 +194,10 @@ Task<absl::StatusOr<db::Rows>> WorkCursor::Next(const Context& ctx) {
 }
 
 WorkLoad::WorkLoad(Owner owner, std::shared_ptr<WorkSlot> slot, db::LoadTarget target)
-    : owner_(std::move(owner)), work_(std::move(slot)), target_(std::move(target)) {}
+    : owner_(std::move(owner)),
+      work_(std::move(slot)),
+      target_(std::move(target)),
+      runs_(owner_.requests->Add(target_.key.has_value() ? &*target_.key : nullptr)) {}
 
 WorkLoad::~WorkLoad() {
   owner_.backend->reactor().PostFunction(

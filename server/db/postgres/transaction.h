@@ -16,6 +16,7 @@
 #include "server/db/database.h"
 #include "server/db/postgres/backend.h"
 #include "server/db/postgres/loading.h"
+#include "server/db/postgres/running_requests.h"
 #include "server/db/postgres/work.h"
 #include "server/db/transaction.h"
 
@@ -25,6 +26,7 @@ namespace sluice::postgres {
 struct Owner {
   std::shared_ptr<db::Database> database;
   std::shared_ptr<Backend> backend;
+  std::shared_ptr<RunningRequests> requests;
 };
 
 // The transaction as the reactor has it. Made with the first thing that is done in it.
@@ -42,7 +44,7 @@ class WorkSlot : public std::enable_shared_from_this<WorkSlot> {
   db::TransactionStanding standing() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  void Set(Work::State state, const absl::Status& why) ABSL_LOCKS_EXCLUDED(mu_);
+  void Set(const Work::Change& change) ABSL_LOCKS_EXCLUDED(mu_);
 
   const std::shared_ptr<Backend> backend_;
   const db::TransactionOptions options_;
@@ -65,6 +67,7 @@ class Transaction final : public db::Transaction {
   Task<absl::StatusOr<std::unique_ptr<db::Load>>> OpenLoad(const Context& ctx,
                                                            db::LoadTarget target) override;
   Task<absl::Status> Commit(const db::RequestKey* key) override;
+  Task<absl::Status> CommitBy(absl::Time deadline, const db::RequestKey* key) override;
   Task<void> Rollback() override;
   Task<absl::Status> Savepoint(const Context& ctx, int number) override;
   Task<absl::Status> RollbackTo(const Context& ctx, int number) override;
@@ -130,6 +133,7 @@ class WorkLoad final : public db::Load {
   const Owner owner_;
   const std::shared_ptr<WorkSlot> work_;
   const db::LoadTarget target_;
+  const RunningRequests::Mark runs_;
   const std::shared_ptr<Slot> slot_ = std::make_shared<Slot>();
   // Taken over after each call.
   bool stopped_ = false;

@@ -266,4 +266,39 @@ const Type* TypeBook::Base(Oid oid) const {
   return type;
 }
 
+Oid OidFor(pb::ValueType type) {
+  switch (type) {
+    case pb::VALUE_TYPE_BOOL:
+      return 16;
+    case pb::VALUE_TYPE_INT64:
+      return 20;
+    case pb::VALUE_TYPE_DOUBLE:
+      return 701;
+    case pb::VALUE_TYPE_FLOAT:
+      return 700;
+    case pb::VALUE_TYPE_STRING:
+      return 25;
+    case pb::VALUE_TYPE_BYTES:
+      return 17;
+    case pb::VALUE_TYPE_NUMERIC:
+      return 1700;
+    case pb::VALUE_TYPE_DATE:
+      return 1082;
+    case pb::VALUE_TYPE_TIME:
+      return 1083;
+    case pb::VALUE_TYPE_TIMESTAMP:
+      return 1114;
+    case pb::VALUE_TYPE_TIMESTAMPTZ:
+      return 1184;
+    case pb::VALUE_TYPE_INTERVAL:
+      return 1186;
+    case pb::VALUE_TYPE_UUID:
+      return 2950;
+    case pb::VALUE_TYPE_JSON:
+      return 3802;
+    default:
+      return 0;
+  }
+}
+
 }  // namespace sluice::postgres

@@ -69,6 +69,9 @@ struct Type {
 // int2vector or oidvector: an array whose text is its elements with a space between them.
 bool IsVector(const Type& type);
 
+// The type that a caller means by a kind of value; 0: none in particular.
+Oid OidFor(pb::ValueType type);
+
 // TypeBook: the types of one database. Built-in ones are known from the start; others are added as
 // they are met. Used by one thread at a time.
 class TypeBook {

@@ -9,14 +9,14 @@
 #include "server/base/errors.h"
 #include "server/base/status.h"
 #include "server/db/postgres/request_log.h"
+#include "server/db/postgres/session_settings.h"
 
 namespace sluice::postgres {
 namespace {
 
 using errors::Executed;
 
-// A COMMIT may wait for the disk, and for a standby.
-constexpr absl::Duration kCommitGrace = absl::Seconds(30);
+// And whatever else must not be cut short.
 constexpr absl::Duration kRollbackLimit = absl::Seconds(5);
 
 constexpr char kGuard[] = "SAVEPOINT sluice_guard";
@@ -59,6 +59,9 @@ absl::Status CheckAffected(const db::Rows& rows, int64_t limit) {
 
 Work::Work(Backend& backend, const db::TransactionOptions& options, OnChange on_change)
     : backend_(backend), options_(options), on_change_(std::move(on_change)) {
+  if (options_.session != nullptr && ChangesPlans(*options_.session)) {
+    own_runner_.emplace(backend_.types(), own_plans_);
+  }
   backend_.Add(*this);
 }
 
@@ -77,14 +80,55 @@ absl::Status Work::Ready(Caller& caller) const {
 void Work::Become(State state) {
   if (state_ == state) return;
   state_ = state;
-  if (on_change_) on_change_(state_, why_);
+  if (on_change_) on_change_({state_, why_, commits_on_, std::nullopt});
 }
 
 void Work::LetGo(absl::Status why) {
   why_.Update(std::move(why));
   pending_.clear();
-  lease_.Release();
+  if (!settling_) lease_.Release();
   Become(State::kGone);
+}
+
+void Work::Lose() {
+  pending_.clear();
+  if (!settling_) lease_.Release();
+  if (std::exchange(state_, State::kGone) == State::kGone || !on_change_) return;
+  const bool revivable =
+      std::any_of(savepoints_.begin(), savepoints_.end(), [](int number) { return number != 0; });
+  absl::Status why = why_;
+  if (revivable) why.Update(errors::BackendLost(Executed::kRolledBack, /*in_transaction=*/true));
+  on_change_({state_, why, false, std::nullopt});
+}
+
+Task<absl::Status> Work::Settle() {
+  if (!lease_ || !lease_.connection().cancelling()) co_return absl::OkStatus();
+  const std::shared_ptr<Cancelling> cancelling = lease_.connection().TakeCancelling();
+  settling_ = true;
+  if (!cancelling->answered) {
+    co_await Async<bool>(
+        [&](Completion<bool> done) { cancelling->waiter.emplace(std::move(done)); });
+  }
+  bool over = cancelling->acknowledged && !lease_.connection().stray_cancel() &&
+              lease_.connection().trips() == 0;
+  if (over) over = co_await Conclude();  // what is on its way hits this
+  settling_ = false;
+  if (!over) lease_.Leaves(Hygiene::kClose);
+  if (state_ == State::kGone) {
+    lease_.Release();
+    co_return why_.ok() ? errors::TransactionFailed() : why_;
+  }
+  if (over) co_return absl::OkStatus();
+  Lose();
+  co_return errors::BackendLost(Executed::kRolledBack, /*in_transaction=*/true);
+}
+
+Task<bool> Work::Conclude() {
+  const std::shared_ptr<Trip> trip = lease_.connection().Sync();
+  const Trip::End end = co_await lease_.AwaitAtMost(trip, kRollbackLimit);
+  if (end != Trip::End::kDone) co_return false;
+  co_return std::none_of(trip->results.begin(), trip->results.end(),
+                         [](const Result& result) { return result.failed(); });
 }
 
 Setting Work::SettingOf() const {
@@ -96,15 +140,53 @@ Setting Work::SettingOf() const {
 
 Task<absl::Status> Work::Begin(Caller& caller) {
   CO_CHECK(Ready(caller));
-  if (lease_) co_return absl::OkStatus();
+  if (lease_) {
+    if (!lease_.connection().cancelling()) co_return absl::OkStatus();
+    CO_CHECK(co_await Settle());
+    co_return Ready(caller);
+  }
   if (backend_.closing()) co_return errors::PoolClosed();
   CO_TRY(lease_, co_await backend_.pool().Acquire(caller));
   if (!why_.ok()) {
     lease_.Release();
     co_return why_;
   }
+  lease_.Serves({options_.handle, options_.holder, options_.request_id});
   pending_.push_back(BeginSql(options_));
+  // Numbers that another caller took are none of this one's business.
+  if (lease_.connection().counted()) {
+    pending_.emplace_back(kForgetNumbers);
+    lease_.connection().set_counted(false);
+  }
   co_return absl::OkStatus();
+}
+
+Task<absl::Status> Work::Enter(Caller& caller) {
+  CO_CHECK(co_await Begin(caller));
+  if (options_.session == nullptr || entered_) co_return absl::OkStatus();
+  Connection& connection = lease_.connection();
+  const int first = static_cast<int>(pending_.size());
+  for (const std::string& command : pending_) connection.Run(command);
+  pending_.clear();
+  begun_ = true;
+  connection.Run(EnterSql(*options_.session), EnterValues(*options_.session), Format::kText);
+  const Trial trial = co_await runner().Go(lease_, caller, nullptr, first, SettingOf());
+  if (!trial.status.ok()) {
+    absl::Status failure = co_await AfterFailure(caller, trial.status);
+    co_return failure;
+  }
+  const Result& before = trial.trip->results[static_cast<size_t>(first)];
+  search_path_ = std::string(before.text(0, 0));
+  role_ = std::string(before.text(0, 1));
+  entered_ = true;
+  co_return absl::OkStatus();
+}
+
+int Work::Leave() {
+  if (!entered_ || !ChangesNames(*options_.session)) return 0;
+  lease_.connection().Run(LeaveSql(), LeaveValues(search_path_, role_), Format::kText);
+  entered_ = false;
+  return 1;
 }
 
 Task<absl::Status> Work::Flush(Caller& caller) {
@@ -112,20 +194,26 @@ Task<absl::Status> Work::Flush(Caller& caller) {
   for (const std::string& command : pending_) lease_.connection().Run(command);
   pending_.clear();
   begun_ = true;
-  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (trial.status.ok()) co_return absl::OkStatus();
   absl::Status failure = co_await AfterFailure(caller, trial.status);
   co_return failure;
 }
 
 Task<absl::Status> Work::AfterFailure(Caller& caller, absl::Status failure) {
+  // A call that only reads, in a transaction of nobody's but its own, may be sent again as it is.
+  const bool again = options_.read_only && !on_change_;
+  if (again && errors::ReasonOf(failure) == "BACKEND_LOST") {
+    failure = errors::BackendLost(Executed::kNo, /*in_transaction=*/false);
+  }
   if (!why_.ok()) {
     LetGo(why_);
     co_return why_;
   }
+  if (state_ == State::kGone) co_return failure;
   Connection& connection = lease_.connection();
   if (connection.lost() || connection.trips() > 0) {
-    LetGo(absl::OkStatus());
+    Lose();
     co_return failure;
   }
   co_await Fail(caller);
@@ -144,8 +232,7 @@ Task<void> Work::Fail(Caller& /*caller*/) {
 Task<absl::StatusOr<db::Rows>> Work::Execute(Caller& caller, const db::Statement& statement) {
   CO_CHECK(Ready(caller));
   const Running running(*this, caller);
-  const bool keyed = statement.request != nullptr &&
-                     (statement.request->commits || !backend_.plans().Find(statement.sql())->reads);
+  const bool keyed = IsKeyed(statement);
   Runner::Report report;
   absl::StatusOr<db::Rows> rows{db::Rows()};
   if (keyed) {
@@ -160,17 +247,28 @@ Task<absl::StatusOr<db::Rows>> Work::Execute(Caller& caller, const db::Statement
   co_return rows;
 }
 
+bool Work::IsKeyed(const db::Statement& statement) {
+  return statement.request != nullptr && !statement.validate_only &&
+         (statement.request->commits || !plans().Find(statement)->reads);
+}
+
 Task<absl::StatusOr<db::Rows>> Work::ExecuteKeyed(Caller& caller, const db::Statement& statement) {
-  const std::shared_ptr<Plan> plan = backend_.plans().Find(statement.sql());
+  const std::shared_ptr<Plan> plan = plans().Find(statement);
   CO_CHECK(plan->refusal);
   CO_TRY(std::optional<db::BatchResults> replay, co_await Reserve(caller, *statement.request));
   if (replay.has_value()) {
     if (replay->empty()) co_return errors::Internal("A stored answer is empty.");
     co_return std::move(replay->front());
   }
+  absl::StatusOr<db::Rows> rows = co_await ExecuteReserved(caller, statement);
+  if (!rows.ok()) co_await Unreserve(caller, *statement.request);
+  co_return rows;
+}
+
+Task<absl::StatusOr<db::Rows>> Work::ExecuteReserved(Caller& caller,
+                                                     const db::Statement& statement) {
   Runner::Report report;
   CO_TRY(db::Rows rows, co_await ExecuteOnce(caller, statement, report));
-  if (statement.validate_only) co_return rows;
   db::BatchResults results;
   results.emplace_back(rows);
   CO_CHECK(co_await Store(caller, *statement.request, results));
@@ -187,10 +285,11 @@ absl::Status Work::MayRun(const Plan& plan, bool read_only) const {
 Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
                                                  const db::Statement& statement,
                                                  Runner::Report& report) {
-  const std::shared_ptr<Plan> plan = backend_.plans().Find(statement.sql());
+  const std::shared_ptr<Plan> plan = plans().Find(statement);
   CO_CHECK(MayRun(*plan, statement.read_only));
-  CO_CHECK(co_await Begin(caller));
+  CO_CHECK(co_await Enter(caller));
   lease_.Leaves(backend_.HygieneOf(*plan));
+  lease_.Runs(statement.sql());
   // A statement that does not compile fails what it is in, so that has to be there.
   if (!plan->described) {
     CO_CHECK(co_await Flush(caller));
@@ -210,7 +309,7 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
   Setting setting = SettingOf();
   setting.read_only_policy = setting.read_only_policy || statement.read_only;
   absl::StatusOr<db::Rows> rows =
-      co_await backend_.runner().Execute(lease_, caller, statement, around, setting, report);
+      co_await runner().Execute(lease_, caller, statement, around, setting, report);
   if (report.sent) {
     pending_.clear();
     begun_ = true;
@@ -243,7 +342,7 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
 }
 
 Task<absl::Status> Work::Guard(Caller& caller) {
-  CO_CHECK(co_await Begin(caller));
+  CO_CHECK(co_await Enter(caller));
   pending_.emplace_back(kGuard);
   co_return absl::OkStatus();
 }
@@ -260,6 +359,7 @@ Task<absl::Status> Work::Unguard(Caller& caller, bool keep) {
     pending_.emplace_back(kForget);
     co_return absl::OkStatus();
   }
+  CO_CHECK(co_await Settle());
   // Guards inside it that are not forgotten yet have the same name. After a failure there are none.
   if (state_ == State::kOpen) {
     for (const std::string& command : pending_) lease_.connection().Run(command);
@@ -267,21 +367,34 @@ Task<absl::Status> Work::Unguard(Caller& caller, bool keep) {
   pending_.clear();
   lease_.connection().Run(kUndo);
   lease_.connection().Run(kForget);
-  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
   }
   if (state_ == State::kGone) co_return why_.ok() ? errors::TransactionFailed() : why_;
+  entered_ = options_.session != nullptr;  // as they were when it was set
   Become(State::kOpen);
   co_return absl::OkStatus();
 }
 
+void Work::UndoGuard() {
+  if (state_ != State::kOpen || !why_.ok()) return;
+  const auto guard = std::find(pending_.rbegin(), pending_.rend(), kGuard);
+  if (guard != pending_.rend()) {
+    pending_.erase(std::prev(guard.base()));
+    return;
+  }
+  pending_.emplace_back(kUndo);
+  pending_.emplace_back(kForget);
+  entered_ = options_.session != nullptr;  // as they were when it was set
+}
+
 Task<absl::StatusOr<Answer>> Work::Ask(Caller& caller, std::string sql, ParameterValues values) {
-  CO_CHECK(co_await Begin(caller));
+  CO_CHECK(co_await Enter(caller));
   CO_CHECK(co_await Flush(caller));
   lease_.connection().Run(sql, values, Format::kText);
-  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (trial.status.ok()) co_return Answer{trial.trip};
   absl::Status failure = co_await AfterFailure(caller, trial.status);
   co_return failure;
@@ -290,7 +403,7 @@ Task<absl::StatusOr<Answer>> Work::Ask(Caller& caller, std::string sql, Paramete
 Task<absl::Status> Work::Savepoint(Caller& caller, int number) {
   CO_CHECK(Ready(caller));
   const Running running(*this, caller);
-  CO_CHECK(co_await Begin(caller));
+  CO_CHECK(co_await Enter(caller));
   pending_.push_back(absl::StrCat("SAVEPOINT ", Name(number)));
   CO_CHECK(co_await Flush(caller));
   savepoints_.push_back(number);
@@ -304,15 +417,17 @@ Task<absl::Status> Work::RollbackTo(Caller& caller, int number) {
   const Running running(*this, caller);
   const auto found = std::find(savepoints_.begin(), savepoints_.end(), number);
   if (found == savepoints_.end()) co_return errors::Internal("There is no such savepoint.");
+  CO_CHECK(co_await Settle());
   pending_.clear();  // cursors, which go with what is undone, and guards that are forgotten
   lease_.connection().Run(absl::StrCat("ROLLBACK TO SAVEPOINT ", Name(number)));
-  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
   }
   if (state_ == State::kGone) co_return why_.ok() ? errors::TransactionFailed() : why_;
   savepoints_.erase(found + 1, savepoints_.end());
+  entered_ = options_.session != nullptr;  // as they were when it was set
   ++undone_;
   Become(State::kOpen);
   co_return absl::OkStatus();
@@ -323,6 +438,7 @@ Task<absl::Status> Work::Release(Caller& caller, int number) {
   const Running running(*this, caller);
   const auto found = std::find(savepoints_.begin(), savepoints_.end(), number);
   if (found == savepoints_.end()) co_return errors::Internal("There is no such savepoint.");
+  CO_CHECK(co_await Settle());
   pending_.push_back(absl::StrCat("RELEASE SAVEPOINT ", Name(number)));
   CO_CHECK(co_await Flush(caller));
   savepoints_.erase(found, savepoints_.end());
@@ -332,8 +448,8 @@ Task<absl::Status> Work::Release(Caller& caller, int number) {
 Task<absl::Status> Work::Commit(Caller& caller, const db::RequestKey* key) {
   if (!why_.ok()) co_return why_;
   if (state_ != State::kOpen) co_return errors::TransactionFailed();
+  const Running running(*this, caller);
   if (key != nullptr) {
-    const Running running(*this, caller);
     CO_TRY(const std::optional<db::BatchResults> replay, co_await Reserve(caller, *key));
     if (!replay.has_value()) {
       const db::BatchResults nothing;
@@ -350,42 +466,82 @@ Task<absl::Status> Work::Commit(Caller& caller, const db::RequestKey* key) {
     LetGo(why_);
     co_return why_;
   }
-  Connection& connection = lease_.connection();
-  if (!connection.Alive()) {
+  ending_ = true;
+  CO_CHECK(co_await Settle());
+  if (caller.stopped()) {
+    const absl::Status stopped = caller.Why(Executed::kRolledBack);
+    co_await Rollback(caller);
+    co_return stopped;
+  }
+  if (!lease_.connection().Alive()) {
     LetGo(absl::OkStatus());
     co_return errors::BackendLost(Executed::kRolledBack, /*in_transaction=*/true);
   }
-  ending_ = true;
+  absl::Status status = co_await SendCommit(caller);
+  LetGo(absl::OkStatus());
+  co_return status;
+}
+
+absl::Status Work::Committed(Trip::End end, const Trip& trip) {
+  if (end != Trip::End::kDone) return errors::CommitOutcomeLost();
+  absl::Status status;
+  for (const Result& result : trip.results) {
+    if (!status.ok() || result.kind() != Result::Kind::kError) continue;
+    Caller nobody(backend_.reactor());
+    status = runner().Why(result, nobody, SettingOf());
+  }
+  // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
+  if (status.ok() && trip.results.back().tag() != "COMMIT") status = errors::TransactionFailed();
+  return status;
+}
+
+Task<absl::Status> Work::SendCommit(Caller& caller) {
+  Connection& connection = lease_.connection();
   for (const std::string& command : pending_) connection.Run(command);
   connection.Run("COMMIT");
   pending_.clear();
   // Nobody cancels it.
   const std::shared_ptr<Trip> trip = connection.Sync();
-  const Trip::End end = co_await lease_.AwaitAtMost(trip, kCommitGrace);
-  if (end != Trip::End::kDone) {
+  const absl::Duration begun = backend_.reactor().clock().Steady();
+  const absl::Duration grace = backend_.settings().commit_grace;
+  Trip::End end = Trip::End::kDone;
+  {
+    const Caller::Watch watch(caller, [&] { trip->Abandon(); });
+    end = co_await lease_.AwaitAtMost(trip, grace);
+  }
+  const absl::Duration left = grace - (backend_.reactor().clock().Steady() - begun);
+  if (lease_ && end == Trip::End::kAbandoned && left > absl::ZeroDuration()) {
+    commits_on_ = true;
+    Lease lease = std::move(lease_);
+    LetGo(absl::OkStatus());  // told before its end may be
+    Spawn(SeeOff(shared_from_this(), std::move(lease), trip, left));
+  } else if (end != Trip::End::kDone) {
     lease_.Leaves(Hygiene::kClose);
-    LetGo(absl::OkStatus());
-    co_return errors::CommitOutcomeLost();
   }
-  absl::Status status;
-  for (const Result& result : trip->results) {
-    if (!status.ok() || result.kind() != Result::Kind::kError) continue;
-    Caller nobody(backend_.reactor());
-    status = backend_.runner().Why(result, nobody, SettingOf());
-  }
-  // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
-  if (status.ok() && trip->results.back().tag() != "COMMIT") status = errors::TransactionFailed();
-  LetGo(absl::OkStatus());
-  co_return status;
+  co_return Committed(end, *trip);
+}
+
+Task<void> Work::SeeOff(std::shared_ptr<Work> work,
+                        Lease lease,
+                        std::shared_ptr<Trip> trip,
+                        absl::Duration limit) {
+  const Trip::End end = co_await lease.AwaitAtMost(trip, limit);
+  if (end != Trip::End::kDone) lease.Leaves(Hygiene::kClose);
+  absl::Status committed = work->Committed(end, *trip);
+  if (work->on_change_) work->on_change_({State::kGone, work->why_, false, std::move(committed)});
+  work.reset();  // before the backend may be gone
 }
 
 Task<void> Work::Rollback(Caller& /*caller*/) {
   ending_ = true;
+  if (lease_ && begun_) {
+    const absl::Status settled = co_await Settle();
+    settled.IgnoreError();  // then it is gone
+  }
   if (lease_ && begun_ && !lease_.connection().lost() && lease_.connection().trips() == 0) {
     lease_.connection().Run("ROLLBACK");
-    const std::shared_ptr<Trip> trip = lease_.connection().Sync();
-    const Trip::End end = co_await lease_.AwaitAtMost(trip, kRollbackLimit);
-    if (end != Trip::End::kDone) lease_.Leaves(Hygiene::kClose);
+    const bool rolled_back = co_await Conclude();
+    if (!rolled_back) lease_.Leaves(Hygiene::kClose);
   }
   LetGo(absl::OkStatus());
 }
@@ -402,14 +558,14 @@ Task<absl::StatusOr<db::Rows>> ExecuteInWork(Backend& backend,
                                              const db::Statement& statement) {
   db::TransactionOptions options;
   options.read_only = statement.read_only;
+  options.session = statement.session;
   const auto work = std::make_shared<Work>(backend, options);
   CO_TRY(db::Rows rows, co_await work->Execute(caller, statement));
   if (statement.validate_only || statement.read_only) {
     co_await work->Rollback(caller);
     co_return rows;
   }
-  Caller nobody(backend.reactor());
-  CO_CHECK(co_await work->Commit(nobody, nullptr));
+  CO_CHECK(co_await work->Commit(caller, nullptr));
   co_return rows;
 }
 

@@ -49,6 +49,12 @@ struct BatchRoom {
   }
 };
 
+// What a statement is about, locked.
+struct Held {
+  std::vector<Oid> types;  // of its parameters
+  std::string answer;      // to the question that was asked with it; empty: there was no row
+};
+
 // Begun with its first statement. After a failure it can go on only from a savepoint; where none is
 // set, it is rolled back at once and holds nothing any more. One operation at a time; the reactor's
 // thread only.
@@ -56,8 +62,15 @@ class Work : public std::enable_shared_from_this<Work> {
  public:
   using State = db::TransactionStanding::State;
 
+  struct Change {
+    State state = State::kOpen;
+    absl::Status why;
+    bool commits_on = false;
+    std::optional<absl::Status> committed;
+  };
+
   // Told of every change of its state.
-  using OnChange = std::function<void(State state, const absl::Status& why)>;
+  using OnChange = std::function<void(const Change& change)>;
 
   Work(Backend& backend, const db::TransactionOptions& options, OnChange on_change = nullptr);
   ~Work();
@@ -85,6 +98,8 @@ class Work : public std::enable_shared_from_this<Work> {
   Task<absl::Status> Guard(Caller& caller);
   // Its end: what came after it stays, or is undone. Undoing revives what failed since.
   Task<absl::Status> Unguard(Caller& caller, bool keep);
+  // The same for what nobody waits for: it is undone with what is sent next.
+  void UndoGuard();
 
   // Marks that an operation runs, which is to be stopped before the work is ended. They nest.
   class Running {
@@ -132,6 +147,20 @@ class Work : public std::enable_shared_from_this<Work> {
                             const std::vector<ParameterValues>& values,
                             int64_t& affected,
                             int& failed);
+  // What a statement takes, without running it, and the first value that `question` gives about its
+  // table, which nobody can change any more before the transaction, or the guard set last, ends.
+  Task<absl::StatusOr<Held>> Hold(Caller& caller,
+                                  std::string sql,
+                                  std::string question,
+                                  ParameterValues values);
+  // Sends COPY ... FROM STDIN, which reads `data`, after what is pending. It goes on by itself;
+  // nothing else can be run before its end was waited for.
+  Task<absl::StatusOr<std::shared_ptr<Trip>>> SendCopy(Caller& caller,
+                                                       std::string sql,
+                                                       std::string data);
+  Task<absl::Status> AwaitCopy(Caller& caller, std::shared_ptr<Trip> copy, int64_t& affected);
+  // Ends one that nobody waits for.
+  Task<void> StopCopy(std::shared_ptr<Trip> copy);
   // Makes sure that a plan is known.
   Task<absl::Status> Learn(Caller& caller, std::shared_ptr<Plan> plan);
   // Reserves a request's key. The answer that was stored with it, if there is one already.
@@ -142,7 +171,8 @@ class Work : public std::enable_shared_from_this<Work> {
                            const db::RequestKey& key,
                            const db::BatchResults& results);
 
-  // After it nothing can be run.
+  // After it nothing can be run. A caller that stops before COMMIT was sent has it rolled back; one
+  // that stops later is told that its outcome is unknown, while the COMMIT goes on.
   Task<absl::Status> Commit(Caller& caller, const db::RequestKey* key);
   Task<void> Rollback(Caller& caller);
 
@@ -158,10 +188,38 @@ class Work : public std::enable_shared_from_this<Work> {
 
   Backend& backend() const { return backend_; }
 
+  // Of what runs in it, which may be its own.
+  Runner& runner() { return own_runner_.has_value() ? *own_runner_ : backend_.runner(); }
+
+  PlanBook& plans() { return own_runner_.has_value() ? own_plans_ : backend_.plans(); }
+
  private:
   absl::Status Ready(Caller& caller) const;
+  // Waits for the end of a cancel that came too late for what it was meant for: it would hit what
+  // is sent next. Error: nobody knows whether it still comes, so the transaction is gone.
+  Task<absl::Status> Settle();
+  // Sends what was added, and waits for no longer than to roll back may take. Whether all went
+  // well.
+  Task<bool> Conclude();
+  // Gives a reserved key back, where nothing that ran with it remains and the transaction goes on.
+  // It does not where the caller went away: he may ask what became of the request.
+  Task<void> Unreserve(Caller& caller, const db::RequestKey& key);
+  // Sends COMMIT, and waits. Where its caller stops first, it goes on without him.
+  Task<absl::Status> SendCommit(Caller& caller);
+  // What the end of a COMMIT means.
+  absl::Status Committed(Trip::End end, const Trip& trip);
+  // A COMMIT that nobody waits for any more: it is to go on, so its connection stays.
+  static Task<void> SeeOff(std::shared_ptr<Work> work,
+                           Lease lease,
+                           std::shared_ptr<Trip> trip,
+                           absl::Duration limit);
   // A connection, and BEGIN among what is pending.
   Task<absl::Status> Begin(Caller& caller);
+  // The same with the session's settings in force, as whatever a caller asks for finds them.
+  Task<absl::Status> Enter(Caller& caller);
+  // Adds to the next trip what puts the connection's own names back in force, for questions of our
+  // own. How many results it has there.
+  int Leave();
   // Sends what is pending.
   Task<absl::Status> Flush(Caller& caller);
   // What became of it, after the failure of something that was sent.
@@ -170,19 +228,30 @@ class Work : public std::enable_shared_from_this<Work> {
                                              const db::Statement& statement,
                                              Runner::Report& report);
   Task<absl::StatusOr<db::Rows>> ExecuteKeyed(Caller& caller, const db::Statement& statement);
+  // With the key reserved.
+  Task<absl::StatusOr<db::Rows>> ExecuteReserved(Caller& caller, const db::Statement& statement);
   // Only as many rows as are asked for leave the server.
   Task<absl::StatusOr<db::Rows>> ExecuteAsCursor(Caller& caller,
                                                  const db::Statement& statement,
                                                  std::shared_ptr<Plan> plan,
                                                  Runner::Report& report);
   absl::Status MayRun(const Plan& plan, bool read_only) const;
-  Task<absl::StatusOr<std::shared_ptr<Reading>>> OpenWhole(Caller& caller,
+  bool IsKeyed(const db::Statement& statement);
+  Task<absl::StatusOr<std::shared_ptr<Reading>>> OpenKeyed(Caller& caller,
                                                            const db::Statement& statement,
                                                            std::shared_ptr<Plan> plan);
+  Task<absl::StatusOr<std::shared_ptr<Reading>>> OpenWhole(Caller& caller,
+                                                           const db::Statement& statement,
+                                                           std::shared_ptr<Plan> plan,
+                                                           bool keyed);
   Task<absl::StatusOr<std::shared_ptr<Reading>>> OpenCursor(Caller& caller,
                                                             const db::Statement& statement,
                                                             std::shared_ptr<Plan> plan);
   Task<absl::Status> Fetch(Caller& caller, Reading& reading);
+  // The batch within its limits; with its key reserved, if it is to be stored.
+  Task<absl::StatusOr<db::BatchResults>> RunWithin(Caller& caller,
+                                                   const db::Batch& batch,
+                                                   bool keyed);
   Task<absl::StatusOr<db::BatchResults>> RunBatch(Caller& caller, const db::Batch& batch);
   Task<absl::StatusOr<db::Rows>> RunStep(Caller& caller,
                                          const db::Execution& execution,
@@ -195,13 +264,23 @@ class Work : public std::enable_shared_from_this<Work> {
   Setting SettingOf() const;
   void Become(State state);
   void LetGo(absl::Status why);
+  // Its session is lost: unlike after a failure, no savepoint helps.
+  void Lose();
 
   Backend& backend_;
   const db::TransactionOptions options_;
   const OnChange on_change_;
+  // Where the session's settings change what a statement means.
+  PlanBook own_plans_;
+  std::optional<Runner> own_runner_;
+  bool entered_ = false;     // the session's settings are in force
+  std::string search_path_;  // without them
+  std::string role_;
   Lease lease_;
   State state_ = State::kOpen;
   bool ending_ = false;               // COMMIT or ROLLBACK is on its way
+  bool settling_ = false;             // the lease is kept until that is over
+  bool commits_on_ = false;           // it is, and nobody waits for it
   int undone_ = 0;                    // times that it went back to a savepoint
   bool begun_ = false;                // BEGIN was sent
   std::vector<std::string> pending_;  // to be sent before anything else

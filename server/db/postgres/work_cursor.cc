@@ -13,6 +13,7 @@ namespace sluice::postgres {
 namespace {
 
 constexpr int64_t kMostFetched = 10'000;
+constexpr int64_t kFirst = 1'000;  // of rows of which nothing is known
 // A result may take so much memory here while it waits to be read, beside its chunk.
 constexpr int64_t kFetchBytes = 1 << 20;
 
@@ -22,16 +23,18 @@ Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::Open(Caller& caller,
                                                           const db::Statement& statement) {
   CO_CHECK(Ready(caller));
   const Running running(*this, caller);
-  const std::shared_ptr<Plan> plan = backend_.plans().Find(statement.sql());
+  const std::shared_ptr<Plan> plan = plans().Find(statement);
   CO_CHECK(MayRun(*plan, statement.read_only));
-  const bool keyed = statement.request != nullptr && (statement.request->commits || !plan->reads);
+  const bool keyed = IsKeyed(statement);
   const bool alone = statement.validate_only || statement.max_affected_rows > 0 ||
                      (statement.read_only && !options_.read_only);
   absl::StatusOr<std::shared_ptr<Reading>> reading{std::shared_ptr<Reading>()};
-  if (plan->reads && !keyed && !alone) {
+  if (keyed) {
+    reading = co_await OpenKeyed(caller, statement, plan);
+  } else if (plan->reads && !alone) {
     reading = co_await OpenCursor(caller, statement, plan);
   } else {
-    reading = co_await OpenWhole(caller, statement, plan);
+    reading = co_await OpenWhole(caller, statement, plan, /*keyed=*/false);
   }
   if (!why_.ok()) {
     LetGo(why_);
@@ -40,33 +43,43 @@ Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::Open(Caller& caller,
   co_return reading;
 }
 
-Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenWhole(Caller& caller,
+Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenKeyed(Caller& caller,
                                                                const db::Statement& statement,
                                                                std::shared_ptr<Plan> plan) {
-  const bool keyed = statement.request != nullptr && (statement.request->commits || !plan->reads);
+  CO_TRY(std::optional<db::BatchResults> replay, co_await Reserve(caller, *statement.request));
+  if (replay.has_value()) {
+    if (replay->empty()) co_return errors::Internal("A stored answer is empty.");
+    auto reading = std::make_shared<Reading>();
+    reading->plan = plan;
+    reading->chunk_bytes = statement.chunk_bytes;
+    CO_TRY(reading->replay, std::move(replay->front()));
+    co_return reading;
+  }
+  absl::StatusOr<std::shared_ptr<Reading>> reading =
+      co_await OpenWhole(caller, statement, plan, /*keyed=*/true);
+  if (!reading.ok()) co_await Unreserve(caller, *statement.request);
+  co_return reading;
+}
+
+Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenWhole(Caller& caller,
+                                                               const db::Statement& statement,
+                                                               std::shared_ptr<Plan> plan,
+                                                               bool keyed) {
   auto reading = std::make_shared<Reading>();
   reading->plan = plan;
   reading->chunk_bytes = statement.chunk_bytes;
-  if (keyed) {
-    CO_TRY(std::optional<db::BatchResults> replay, co_await Reserve(caller, *statement.request));
-    if (replay.has_value()) {
-      if (replay->empty()) co_return errors::Internal("A stored answer is empty.");
-      CO_TRY(reading->replay, std::move(replay->front()));
-      co_return reading;
-    }
-  }
   Runner::Report report;
   report.whole = true;
   CO_TRY(reading->facts, co_await ExecuteOnce(caller, statement, report));
   reading->fetched_all = true;
-  if (keyed && !statement.validate_only) {
+  if (keyed) {
     constexpr int64_t kAll = std::numeric_limits<int64_t>::max() / 2;
     const Result& result = report.trip->results[static_cast<size_t>(report.first)];
     db::BatchResults results;
     // Stored as one piece: what is too long for that is not kept anyway.
     const bool small = static_cast<int64_t>(result.memory()) <= 4 * db::kMostReplayBytes;
-    results.push_back(
-        backend_.runner().Collect(result, *plan, small ? kAll : 0, small ? kAll : 0, !small));
+    const int64_t most = small ? kAll : 0;
+    results.push_back(runner().Collect(result, *plan, {most, most, !small, !small}));
     if (!small && results[0].ok()) results[0]->wire.assign(db::kMostReplayBytes + 1, '\0');
     CO_CHECK(co_await Store(caller, *statement.request, results));
   }
@@ -79,14 +92,15 @@ Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenWhole(Caller& caller,
 Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenCursor(Caller& caller,
                                                                 const db::Statement& statement,
                                                                 std::shared_ptr<Plan> plan) {
-  CO_CHECK(co_await Begin(caller));
+  CO_CHECK(co_await Enter(caller));
   lease_.Leaves(backend_.HygieneOf(*plan));
+  lease_.Runs(statement.sql());
   if (!plan->described) {
     CO_CHECK(co_await Flush(caller));
     CO_CHECK(co_await Learn(caller, plan));
   }
   ParameterValues values;
-  CO_CHECK(backend_.runner().Bind(*plan, statement, values));
+  CO_CHECK(runner().Bind(*plan, statement, values));
   auto reading = std::make_shared<Reading>();
   reading->plan = plan;
   reading->chunk_bytes = statement.chunk_bytes;
@@ -103,8 +117,7 @@ Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenCursor(Caller& caller,
                  plan->parameters, values, Format::kText);
   connection.Run(absl::StrCat("FETCH ", reading->fetch, " FROM ", reading->name), ParameterValues(),
                  plan->results);
-  const Trial trial =
-      co_await backend_.runner().Go(lease_, caller, plan.get(), first + 1, SettingOf());
+  const Trial trial = co_await runner().Go(lease_, caller, plan.get(), first + 1, SettingOf());
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
@@ -119,10 +132,10 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteAsCursor(Caller& caller,
                                                      const db::Statement& statement,
                                                      std::shared_ptr<Plan> plan,
                                                      Runner::Report& report) {
-  Runner& runner = backend_.runner();
+  Runner& run = runner();
   CO_CHECK(co_await Learn(caller, plan));
   ParameterValues values;
-  CO_CHECK(runner.Bind(*plan, statement, values));
+  CO_CHECK(run.Bind(*plan, statement, values));
   Connection& connection = lease_.connection();
   for (const std::string& command : pending_) connection.Run(command);
   const int first = static_cast<int>(pending_.size()) + 1;
@@ -131,22 +144,38 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteAsCursor(Caller& caller,
   const std::string name = absl::StrCat("sluice_cursor_", ++cursors_);
   connection.Run(absl::StrCat("DECLARE ", name, " NO SCROLL CURSOR FOR ", plan->sql),
                  plan->parameters, values, Format::kText);
-  connection.Run(absl::StrCat("FETCH ", statement.max_rows + 1, " FROM ", name), ParameterValues(),
-                 plan->results);
-  connection.Run(absl::StrCat("CLOSE ", name));
-  const Trial trial = co_await runner.Go(lease_, caller, plan.get(), first, SettingOf());
+  // Not more than is answered, as far as anybody can tell.
+  const int64_t all = statement.max_rows + 1;
+  const int64_t enough = plan->row_bytes > 0 ? 2 * statement.max_bytes / plan->row_bytes : kFirst;
+  const int64_t count = std::clamp<int64_t>(enough, 1, all);
+  const std::string fetch = absl::StrCat("FETCH ", count, " FROM ", name);
+  connection.Run(fetch, ParameterValues(), plan->results);
+  Runner::Room room{statement.max_rows, statement.max_bytes, report.shares, report.shares,
+                    report.columns};
+  Trial trial = co_await run.Go(lease_, caller, plan.get(), first, SettingOf());
   report.sent = true;
-  absl::Status failure = trial.status;
-  if (failure.ok()) {
-    const Result& result = trial.trip->results[static_cast<size_t>(first)];
-    plan->speed.Learn(trial.trip->over - trial.trip->begun);
-    absl::StatusOr<db::Rows> rows = runner.Collect(
-        result, *plan, statement.max_rows, statement.max_bytes, report.shares, report.columns);
-    if (rows.ok()) co_return rows;
-    failure = rows.status();
+  absl::Duration took;
+  bool begins = true;
+  db::Rows rows;
+  while (trial.status.ok()) {
+    const Result& result = trial.trip->results[static_cast<size_t>(trial.first)];
+    took += trial.trip->over - trial.trip->begun;
+    if (std::exchange(begins, false)) run.AppendHead(result, *plan, room, rows);
+    trial.status = run.AppendRows(result, *plan, room, rows);
+    if (!trial.status.ok() || rows.truncated || result.rows() < count) {
+      AddFacts(result, *plan, rows);
+      break;
+    }
+    connection.Run(fetch, ParameterValues(), plan->results);
+    trial = co_await run.Go(lease_, caller, plan.get(), 0, SettingOf());
+  }
+  if (trial.status.ok()) {
+    pending_.push_back(absl::StrCat("CLOSE ", name));
+    plan->speed.Learn(took);
+    co_return rows;
   }
   report.failed = true;
-  absl::Status told = co_await AfterFailure(caller, failure);
+  absl::Status told = co_await AfterFailure(caller, trial.status);
   co_return told;
 }
 
@@ -159,13 +188,14 @@ Task<absl::Status> Work::Fetch(Caller& caller, Reading& reading) {
   const int64_t rows = std::max<int64_t>(last.rows(), 1);
   reading.fetch = std::clamp<int64_t>(kFetchBytes * rows / bytes, 1, kMostFetched);
   reading.facts.count += last.rows();
+  CO_CHECK(co_await Settle());
   Connection& connection = lease_.connection();
   for (const std::string& command : pending_) connection.Run(command);
   const int first = static_cast<int>(pending_.size());
   pending_.clear();
   connection.Run(absl::StrCat("FETCH ", reading.fetch, " FROM ", reading.name), ParameterValues(),
                  reading.plan->results);
-  const Trial trial = co_await backend_.runner().Go(lease_, caller, nullptr, first, SettingOf());
+  const Trial trial = co_await runner().Go(lease_, caller, nullptr, first, SettingOf());
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
@@ -192,7 +222,9 @@ Task<absl::StatusOr<db::Rows>> Work::Next(Caller& caller, std::shared_ptr<Readin
   const bool first = std::exchange(reading->first, false);
   if (first && reading->facts.has_columns) {
     chunk.has_columns = true;
-    chunk.wire = reading->plan->encoded_columns;
+    chunk.wire = reading->chunker.has_value()
+                     ? runner().Head(reading->chunker->result(), *reading->plan)
+                     : reading->plan->encoded_columns;
   }
   if (reading->chunker.has_value()) {
     const size_t empty = chunk.wire.size();

@@ -195,6 +195,10 @@ Task<absl::Status> Database::KeepRequests(const Context& ctx) {
   co_return MayWrite(/*read_only=*/false);  // the table is made with its first row
 }
 
+Task<absl::StatusOr<std::optional<db::PoolStats>>> Database::InspectPool(const Context& /*ctx*/) {
+  co_return std::nullopt;
+}
+
 Task<absl::StatusOr<db::DatabaseInfo>> Database::Inspect(const Context& ctx) {
   CO_CHECK(Usable(ctx));
   Inspection inspection(ctx, file_, readers_.queue());

@@ -66,6 +66,7 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   db::Catalog& catalog() override { return catalog_; }
 
   db::DatabaseLoad Load() const override;
+  Task<absl::StatusOr<std::optional<db::PoolStats>>> InspectPool(const Context& ctx) override;
   void Close() override;
 
   const FileOptions& options() const { return file_.options(); }

@@ -94,6 +94,14 @@ TEST(Config, DefaultsAreThoseOfTheManual) {
   EXPECT_EQ(settings.pool.overflow, 20);
   EXPECT_EQ(settings.pool.acquire_timeout, absl::Seconds(30));
   EXPECT_EQ(settings.pool.recycle, absl::Hours(1));
+  EXPECT_EQ(settings.pool.waiters, 1024);
+  EXPECT_EQ(settings.pool.idle_timeout, absl::Minutes(10));
+  EXPECT_EQ(settings.pool.pre_ping, absl::Seconds(5));
+  EXPECT_EQ(settings.pool.statement_cache, 200);
+  EXPECT_EQ(settings.pool.lanes, 2);
+  EXPECT_EQ(settings.pool.lane_allowance, absl::Milliseconds(250));
+  EXPECT_EQ(settings.pool.commit_grace, absl::Seconds(30));
+  EXPECT_EQ(settings.pool.session_hygiene, "auto");
   EXPECT_TRUE(settings.egress.loopback);
   EXPECT_TRUE(settings.egress.private_networks);
   EXPECT_EQ(settings.egress.ports, "5432,6432");
@@ -130,7 +138,7 @@ TEST(Config, EverySettingCanBeGivenInEachWay) {
         text = spec.key == "listen" ? "[::1]:0" : "sqlite:///x";
         break;
       case SettingKind::kChoice:
-        text = "off";
+        text = std::string(spec.choices.substr(spec.choices.rfind('|') + 1));
         break;
       case SettingKind::kBoolean:
         text = "true";

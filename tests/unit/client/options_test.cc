@@ -107,6 +107,12 @@ TEST(CliOptions, ConnectionsAndHealthTakeTheirId) {
   EXPECT_EQ(test.options.command, Command::kConnectionsTest);
   EXPECT_EQ(test.options.connection_id, "conn_1");
   EXPECT_EQ(Parse({"health"}).options.connection_id, "") << "all connections";
+  EXPECT_EQ(Parse({"stats"}).options.connection_id, "") << "all connections";
+  const Parsed keep = Parse({"connections", "keep-requests", "conn_1"});
+  EXPECT_EQ(keep.options.command, Command::kConnectionsKeepRequests);
+  EXPECT_EQ(keep.options.connection_id, "conn_1");
+  EXPECT_TRUE(Parse({"connections", "register", "sqlite:///a.db", "--keep-requests"})
+                  .options.registration.keep_requests);
   EXPECT_EQ(Parse({"health", "-c", "default"}).options.connection_id, "default");
   EXPECT_EQ(Parse({"info"}).options.command, Command::kInfo);
 }
@@ -231,7 +237,9 @@ TEST(CliOptions, CommandsAboutConnectionsSchemasAndPlansAreThere) {
   EXPECT_EQ(tables.options.schema.prefix, "p");
   EXPECT_EQ(Parse({"schema", "describe"}).exit_code, kExitUsage);
   EXPECT_EQ(Parse({"describe", "SELECT 1"}).options.command, Command::kDescribe);
+  EXPECT_TRUE(Parse({"explain", "SELECT 1", "--analyze"}).options.query.analyze);
   const Parsed explain = Parse({"explain", "SELECT ?", "-p", "7"});
+  EXPECT_FALSE(explain.options.query.analyze);
   EXPECT_EQ(explain.options.command, Command::kExplain);
   EXPECT_EQ(explain.options.query.sql, "SELECT ?");
   EXPECT_EQ(Params(explain).size(), 1u);

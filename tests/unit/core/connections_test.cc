@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -165,6 +166,35 @@ TEST_F(OpeningTest, AFailureIsToldAndTriedAgainByTheNextCall) {
       absl::IsDataLoss(timeline_.Run(connections_.Open(ctx_, std::string("lazy"))).status()));
   failure_ = absl::OkStatus();
   EXPECT_TRUE(timeline_.Run(connections_.Open(ctx_, std::string("lazy"))).ok());
+  EXPECT_EQ(openings_, 2);
+}
+
+TEST_F(OpeningTest, AServerThatFailsIsNotAskedByEveryCall) {
+  Connections::Entry server = EntryOf("server", "server", nullptr);
+  server.engine = db::EngineKind::kPostgresql;
+  ASSERT_TRUE(connections_.Add(std::move(server)).ok());
+  failure_ = errors::BackendUnreachable(absl::ZeroDuration());
+  for (int call = 0; call < 500; ++call) {
+    const auto outcome = timeline_.Run(connections_.Open(ctx_, std::string("server")));
+    ASSERT_EQ(errors::ReasonOf(outcome.status()), "BACKEND_LOST") << call;
+  }
+  EXPECT_LT(openings_, 50);
+}
+
+TEST_F(OpeningTest, AServerThatFailedIsAskedAgainAfterItsRest) {
+  Connections::Entry server = EntryOf("server", "server", nullptr);
+  server.engine = db::EngineKind::kPostgresql;
+  ASSERT_TRUE(connections_.Add(std::move(server)).ok());
+  failure_ = errors::BackendUnreachable(absl::ZeroDuration());
+  EXPECT_FALSE(timeline_.Run(connections_.Open(ctx_, std::string("server"))).ok());
+  failure_ = absl::OkStatus();
+  const absl::Time limit = absl::Now() + absl::Seconds(10);
+  bool opened = false;
+  while (!opened && absl::Now() < limit) {
+    opened = timeline_.Run(connections_.Open(ctx_, std::string("server"))).ok();
+    std::this_thread::yield();
+  }
+  EXPECT_TRUE(opened);
   EXPECT_EQ(openings_, 2);
 }
 

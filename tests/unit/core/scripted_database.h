@@ -107,6 +107,10 @@ class ScriptedDatabase : public db::Database {
   std::deque<std::shared_ptr<TransactionScript>> scripts;
   // To Recall; what is not scripted is not stored.
   std::deque<absl::StatusOr<std::optional<db::BatchResults>>> recalls;
+  // To KeepRequests.
+  absl::Status keep_requests;
+  // To InspectPool.
+  absl::StatusOr<std::optional<db::PoolStats>> pool = std::optional<db::PoolStats>();
 
   // What was seen.
   std::vector<std::shared_ptr<TransactionScript>> begun;
@@ -115,6 +119,7 @@ class ScriptedDatabase : public db::Database {
   std::vector<db::Statement> opened;
   int cursors_open = 0;
   int times_closed = 0;
+  int times_made_to_keep = 0;
   absl::Time inspect_deadline;
 
   Task<absl::StatusOr<db::Rows>> Execute(const Context& ctx, db::Statement statement) override {
@@ -170,7 +175,14 @@ class ScriptedDatabase : public db::Database {
 
   db::Catalog& catalog() override { std::abort(); }  // no test asks for it
 
-  Task<absl::Status> KeepRequests(const Context& /*ctx*/) override { co_return absl::OkStatus(); }
+  Task<absl::Status> KeepRequests(const Context& /*ctx*/) override {
+    ++times_made_to_keep;
+    co_return keep_requests;
+  }
+
+  Task<absl::StatusOr<std::optional<db::PoolStats>>> InspectPool(const Context& /*ctx*/) override {
+    co_return pool;
+  }
 
   Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override {
     inspect_deadline = ctx.deadline;

@@ -165,6 +165,13 @@ TEST(Judge, RefusesValuesByTheirKeyword) {
                                                         {"pool_acquire_timeout", "0"},
                                                         {"pool_idle_timeout", kCanary},
                                                         {"pool_recycle", "-1s"},
+                                                        {"pool_pre_ping", "25h"},
+                                                        {"pool_waiters", "-1"},
+                                                        {"statement_cache", "0"},
+                                                        {"lane_allowance", "1ms"},
+                                                        {"commit_grace", "0"},
+                                                        {"session_settings", "app.a,role"},
+                                                        {"session_settings", ""},
                                                         {"lanes", "17"}}) {
     ExpectRefused(TargetAt("127.0.0.1", {{keyword, value}}), absl::StrCat("'", keyword, "'"));
   }
@@ -310,7 +317,13 @@ TEST(Judge, TakesWhatItKnows) {
                                      {"pool_acquire_timeout", "250ms"},
                                      {"pool_idle_timeout", "5m"},
                                      {"pool_recycle", "0"},
-                                     {"lanes", "4"}}));
+                                     {"pool_pre_ping", "0s"},
+                                     {"pool_waiters", "0"},
+                                     {"statement_cache", "50"},
+                                     {"lanes", "4"},
+                                     {"lane_allowance", "100ms"},
+                                     {"commit_grace", "1m"},
+                                     {"session_settings", "app.tenant, App.User"}}));
   EXPECT_EQ(judged.connect_timeout, absl::Seconds(3));
   EXPECT_EQ(KeywordOf(judged.keywords, "connect_timeout"), "3");
   EXPECT_EQ(KeywordOf(judged.keywords, "keepalives"), "0");
@@ -327,7 +340,13 @@ TEST(Judge, TakesWhatItKnows) {
   EXPECT_EQ(judged.pool_acquire_timeout, absl::Milliseconds(250));
   EXPECT_EQ(judged.pool_idle_timeout, absl::Minutes(5));
   EXPECT_EQ(judged.pool_recycle, absl::ZeroDuration());
+  EXPECT_EQ(judged.pool_pre_ping, absl::ZeroDuration());
+  EXPECT_EQ(judged.pool_waiters, 0);
+  EXPECT_EQ(judged.statement_cache, 50);
   EXPECT_EQ(judged.lanes, 4);
+  EXPECT_EQ(judged.lane_allowance, absl::Milliseconds(100));
+  EXPECT_EQ(judged.commit_grace, absl::Minutes(1));
+  EXPECT_THAT(judged.session_settings, ElementsAre("app.tenant", "app.user"));
 }
 
 TEST(Judge, LeavesOpenWhatTheTargetDoesNotSay) {

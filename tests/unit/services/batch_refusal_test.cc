@@ -126,10 +126,20 @@ TEST_F(BatchRefusal, SetsOfValuesDoNotStandBesideValues) {
 
 TEST_F(BatchRefusal, WhatIsNotBuiltYetIsNamed) {
   Add("SELECT 1");
-  Add("SELECT 1").add_param_types(pb::VALUE_TYPE_BOOL);
-  EXPECT_EQ(NotBuilt(), "steps[1].param_types");
   request_.mutable_session();
   EXPECT_EQ(NotBuilt(), "session");
+}
+
+TEST_F(BatchRefusal, TypesOfParametersFitEachSetOfValues) {
+  Add("SELECT 1");
+  pb::BatchStep& step = Add(kInsert);
+  step.add_param_types(pb::VALUE_TYPE_INT64);
+  EXPECT_EQ(Refused(), "steps[1].param_types");
+  AddItem(step, 1);
+  EXPECT_THAT(Run(), IsOk());
+  AddItem(step, 2);
+  step.mutable_parameter_sets(1)->mutable_params(0)->set_string_value("2");
+  EXPECT_EQ(Refused(), "steps[1].parameter_sets[1].params[0]");
 }
 
 TEST_F(BatchRefusal, ValuesThatAreNestedTooDeepAreNamedWithTheirPlace) {

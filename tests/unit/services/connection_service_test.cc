@@ -136,6 +136,23 @@ TEST_F(ConnectionServiceTest, AForeignPageTokenIsRefused) {
   EXPECT_EQ(InvalidField(List(0, "made-up").status()), "page_token");
 }
 
+TEST_F(ConnectionServiceTest, ADatabaseIsMadeToKeepRequestsUnlessItsConnectionIsReadOnly) {
+  AddMany(1);
+  const auto keep = [&](const char* id) {
+    pb::KeepRequestsRequest request;
+    request.set_connection_id(id);
+    return timeline_.Run(service_.KeepRequests(ctx_, request)).status();
+  };
+  EXPECT_TRUE(keep("c0").ok());
+  EXPECT_EQ(database_->times_made_to_keep, 1);
+  database_->keep_requests = errors::DatabaseCorrupt("The file is damaged.");
+  EXPECT_EQ(errors::ReasonOf(keep("c0")), "DATABASE_CORRUPT");
+  EXPECT_EQ(errors::ReasonOf(keep("default")), "READ_ONLY_VIOLATION");
+  EXPECT_EQ(errors::ReasonOf(keep("nobody")), "CONNECTION_NOT_FOUND");
+  EXPECT_EQ(InvalidField(keep("")), "connection_id");
+  EXPECT_EQ(database_->times_made_to_keep, 2);
+}
+
 TEST_F(ConnectionServiceTest, ATestTellsWhatTheDatabaseSaysAndHowLongItTook) {
   database_->inspect_delay = absl::Milliseconds(1250);
   pb::TestConnectionRequest request;

@@ -1,6 +1,7 @@
 #include "server/services/monitoring_service.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "gtest/gtest.h"
@@ -72,6 +73,53 @@ TEST_F(MonitoringServiceTest, TellsWhatRunsHere) {
   EXPECT_EQ(info->limits().max_calls(), 1000);
   EXPECT_EQ(info->calls_in_flight(), 7);
   EXPECT_EQ(info->calls_shed(), 3);
+}
+
+TEST_F(MonitoringServiceTest, ShowsPoolsAndWhoHasTheirConnections) {
+  AddDatabase("embedded");
+  db::PoolStats stats;
+  stats.limits.max = 10;
+  stats.limits.commit_grace = absl::Seconds(30);
+  stats.open = 4;
+  stats.leased = 1;
+  stats.lanes_condemned = 2;
+  stats.breaker_open = true;
+  stats.last_failure = "BACKEND_LOST";
+  stats.retry_in = absl::Milliseconds(250);
+  db::PoolStats::Holder& holder = stats.holders.emplace_back();
+  holder.transaction = "tx_1";
+  holder.caller = "ipv4:127.0.0.1:40112";
+  holder.statement = "select ?";
+  holder.held_for = absl::Seconds(7);
+  holder.busy = true;
+  AddDatabase("served").pool = std::optional<db::PoolStats>(stats);
+  const auto ask = [&](const char* id) {
+    pb::GetPoolStatsRequest request;
+    request.set_connection_id(id);
+    return timeline_.Run(service_.GetPoolStats(ctx_, request));
+  };
+  const auto all = ask("");
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_EQ(all->connections_size(), 2);
+  EXPECT_EQ(all->connections(0).name(), "embedded");
+  EXPECT_FALSE(all->connections(0).has_pool());
+  const pb::PoolStats& pool = all->connections(1).pool();
+  EXPECT_EQ(pool.limits().max(), 10);
+  EXPECT_EQ(pool.limits().commit_grace().seconds(), 30);
+  EXPECT_EQ(pool.open(), 4);
+  EXPECT_EQ(pool.leased(), 1);
+  EXPECT_EQ(pool.lanes_condemned(), 2);
+  EXPECT_TRUE(pool.breaker_open());
+  EXPECT_EQ(pool.last_failure(), "BACKEND_LOST");
+  EXPECT_EQ(pool.retry_in().nanos(), 250'000'000);
+  ASSERT_EQ(pool.holders_size(), 1);
+  EXPECT_EQ(pool.holders(0).transaction(), "tx_1");
+  EXPECT_EQ(pool.holders(0).caller(), "ipv4:127.0.0.1:40112");
+  EXPECT_EQ(pool.holders(0).statement(), "select ?");
+  EXPECT_EQ(pool.holders(0).held_for().seconds(), 7);
+  EXPECT_TRUE(pool.holders(0).busy());
+  EXPECT_EQ(ask("served")->connections_size(), 1);
+  EXPECT_EQ(errors::ReasonOf(ask("nobody").status()), "CONNECTION_NOT_FOUND");
 }
 
 TEST_F(MonitoringServiceTest, AServerWithoutConnectionsIsWell) {

@@ -70,18 +70,61 @@ void QueryServiceTest::ExpectUnbuiltFieldsAreRefused(const Request& valid,
     EXPECT_EQ(errors::MetadataOf(status, "field"), field.name());
     EXPECT_EQ(errors::MetadataOf(status, "executed"), "no") << field.name();
   }
-  EXPECT_EQ(refused, 2);
+  EXPECT_EQ(refused, 1);
 }
 
 TEST_F(QueryServiceTest, EveryFieldThatIsNotBuiltIsRefusedByName) {
   ExpectUnbuiltFieldsAreRefused(
       request_, {"connection_id", "sql", "params", "named_params", "max_rows", "max_bytes",
                  "max_affected_rows", "read_only", "validate_only", "request_id", "retry", "labels",
-                 "transaction"});
+                 "transaction", "param_types"});
   ExpectUnbuiltFieldsAreRefused(
-      stream_request_,
-      {"connection_id", "sql", "params", "named_params", "max_affected_rows", "read_only",
-       "validate_only", "request_id", "retry", "labels", "chunk_bytes", "transaction"});
+      stream_request_, {"connection_id", "sql", "params", "named_params", "max_affected_rows",
+                        "read_only", "validate_only", "request_id", "retry", "labels",
+                        "chunk_bytes", "transaction", "param_types"});
+}
+
+TEST_F(QueryServiceTest, SessionOptionsReachAnEngineThatHasSessions) {
+  core::Connections::Entry entry = core::EntryOf("elsewhere", "elsewhere", database_);
+  entry.engine = db::EngineKind::kPostgresql;
+  ASSERT_TRUE(connections_.Add(std::move(entry)).ok());
+  ASSERT_TRUE(Query().ok());
+  EXPECT_EQ(database_->executed[0].session, nullptr);
+  request_.set_connection_id("elsewhere");
+  pb::SessionOptions& session = *request_.mutable_session();
+  session.add_search_path("a");
+  session.add_search_path("b");
+  session.set_time_zone("Asia/Tokyo");
+  session.set_role("clerk");
+  (*session.mutable_settings())["app.tenant"] = "one";
+  ASSERT_TRUE(Query().ok());
+  const db::SessionOptionsPtr& options = database_->executed[1].session;
+  ASSERT_NE(options, nullptr);
+  EXPECT_THAT(options->search_path, ::testing::ElementsAre("a", "b"));
+  EXPECT_EQ(options->time_zone, "Asia/Tokyo");
+  EXPECT_EQ(options->role, "clerk");
+  EXPECT_EQ(options->settings.at("app.tenant"), "one");
+}
+
+TEST_F(QueryServiceTest, TypesOfParametersFitTheirValues) {
+  const auto refused = [&] { return InvalidField(Query().status()); };
+  request_.clear_params();
+  request_.add_param_types(pb::VALUE_TYPE_INT64);
+  EXPECT_EQ(refused(), "param_types");
+  pb::Value& value = *request_.add_params();
+  value.set_string_value("7");
+  EXPECT_EQ(refused(), "params[0]");
+  value.set_null_value(google::protobuf::NULL_VALUE);
+  EXPECT_TRUE(Query().ok());
+  value.set_int64_value(7);
+  EXPECT_TRUE(Query().ok());
+  ASSERT_NE(database_->executed.back().param_types, nullptr);
+  request_.set_param_types(0, pb::VALUE_TYPE_ARRAY);
+  EXPECT_EQ(refused(), "param_types[0]");
+  request_.set_param_types(0, static_cast<pb::ValueType>(99));
+  EXPECT_EQ(refused(), "param_types[0]");
+  request_.set_param_types(0, pb::VALUE_TYPE_UNSPECIFIED);
+  EXPECT_TRUE(Query().ok());
 }
 
 TEST_F(QueryServiceTest, ARefusedRequestNeverReachesTheDatabase) {

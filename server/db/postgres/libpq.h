@@ -1,0 +1,39 @@
+// libpq's functions, as loaded when the first PostgreSQL target is opened: libpq brings Kerberos,
+// LDAP and GnuTLS along, some 4 MiB that a process on SQLite alone does without.
+#ifndef SLUICE_SERVER_DB_POSTGRES_LIBPQ_H_
+#define SLUICE_SERVER_DB_POSTGRES_LIBPQ_H_
+
+#include <libpq-fe.h>
+
+namespace sluice::postgres {
+
+// Each without its PQ.
+// clang-format off
+#define SLUICE_LIBPQ_FUNCTIONS(X)                                                               \
+  X(cancel) X(clear) X(cmdStatus) X(cmdTuples) X(connectPoll) X(connectStartParams)             \
+  X(consumeInput) X(enterPipelineMode) X(errorMessage) X(exitPipelineMode) X(fformat)           \
+  X(finish) X(flush) X(fmod) X(fname) X(freeCancel) X(freemem) X(ftable) X(ftablecol)           \
+  X(ftype) X(getCancel) X(getResult) X(getisnull) X(getlength) X(getvalue) X(isBusy)            \
+  X(nfields) X(notifies) X(nparams) X(ntuples) X(parameterStatus) X(paramtype)                  \
+  X(pipelineSync) X(putCopyData) X(putCopyEnd) X(resultErrorField) X(resultMemorySize)          \
+  X(resultStatus) X(sendDescribePrepared) X(sendPrepare) X(sendQuery) X(sendQueryParams)        \
+  X(sendQueryPrepared) X(setErrorVerbosity)                                                     \
+  X(setNoticeReceiver) X(setnonblocking) X(socket) X(status) X(transactionStatus)
+
+// clang-format on
+
+struct Libpq {
+#define SLUICE_LIBPQ_MEMBER(name) decltype(&PQ##name) name = nullptr;
+  SLUICE_LIBPQ_FUNCTIONS(SLUICE_LIBPQ_MEMBER)
+#undef SLUICE_LIBPQ_MEMBER
+};
+
+// Empty until LoadLibpq() has answered true.
+extern Libpq pq;
+
+// Loads it, once in a process. False: it cannot be found, or lacks a function. Any thread.
+bool LoadLibpq();
+
+}  // namespace sluice::postgres
+
+#endif  // SLUICE_SERVER_DB_POSTGRES_LIBPQ_H_

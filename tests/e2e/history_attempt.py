@@ -226,7 +226,8 @@ class Attempt:
         except Failed as failure:
             if failure.reason != "SQL_ERROR":
                 raise
-            if (failure.executed, failure.state) != ("rolled_back", "FAILED"):
+            # EXPIRED: its session was lost right then.
+            if failure.executed != "rolled_back" or failure.state not in ("FAILED", "EXPIRED"):
                 self.faults.append(f"a broken constraint: {failure}")
         else:
             self.faults.append("a statement that breaks a constraint went well")

@@ -172,7 +172,8 @@ class PostgresHostileTest(rpc.TestCase):
             before = gateway.memory("VmRSS")
             client.query("DO $$BEGIN FOR i IN 1..1000000 LOOP RAISE NOTICE 'flood %', i; END LOOP; END$$", timeout=120)
             self.assertEqual(client.rows("SELECT 1"), [(1, )])
-            self.assertLess(gateway.memory() - before, 100)
+            if not harness.SANITIZED:
+                self.assertLess(gateway.memory() - before, 100)
             self.assertNotIn("flood", gateway.errors())
             self.assertLess(len(gateway.errors()), 100_000)
 

@@ -37,7 +37,7 @@ class PostgresToolsTest(harness.TestCase):
             for how in (RST, FIN):
                 rule = proxy.cut_on(SERVER, "C", b"SELECT", how=how)
                 self.assertIn("closed the connection", ask().stderr)
-                self.assertTrue(rule.met.is_set())
+                self.assertTrue(rule.met.wait(10))
                 self.assertEqual(ask().stdout, "1\n", "once only")
             proxy.cut_on(CLIENT, "Q", b"SELECT 2")
             self.assertEqual((ask().stdout, ask("SELECT 2").stdout), ("1\n", ""))

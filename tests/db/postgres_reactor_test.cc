@@ -123,11 +123,13 @@ TEST_F(PostgresReactorTest, ATimerThatWasStartedOnALoopFiresThoughTheLoopSleeps)
 }
 
 TEST_F(PostgresReactorTest, ATurnThatTakesLongSendsTheReactorToItsOwnThread) {
-  host_.Rise();
-  std::future<Thread> ran = Post([] { usleep(20'000); });
+  std::future<Thread> ran;
   bool here = false;
-  while (ran.wait_for(std::chrono::seconds(0)) != std::future_status::ready) here = host_.Run();
-  if (ran.get() != Here()) GTEST_SKIP() << "the reactor's thread was awake for something else";
+  do {  // until the reactor's thread is not awake for something else
+    host_.Rise();
+    ran = Post([] { usleep(20'000); });
+    while (ran.wait_for(std::chrono::seconds(0)) != std::future_status::ready) here = host_.Run();
+  } while (ran.get() != Here());
   EXPECT_TRUE(here);
   EXPECT_FALSE(Guest::RunHere());
   EXPECT_NE(Post([] {}).get(), Here());

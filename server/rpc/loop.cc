@@ -4,9 +4,8 @@
 #include <utility>
 
 #include <pthread.h>
-#include <sys/prctl.h>
-
 #include <sched.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 namespace sluice::rpc {

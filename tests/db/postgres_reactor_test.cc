@@ -127,7 +127,7 @@ TEST_F(PostgresReactorTest, ATurnThatTakesLongSendsTheReactorToItsOwnThread) {
   bool here = false;
   do {  // until the reactor's thread is not awake for something else
     host_.Rise();
-    ran = Post([] { usleep(20'000); });
+    ran = Post([] { usleep(20'000); });  // longer than a turn may hold a loop up
     while (ran.wait_for(std::chrono::seconds(0)) != std::future_status::ready) here = host_.Run();
   } while (ran.get() != Here());
   EXPECT_TRUE(here);

@@ -1,4 +1,4 @@
-// Connection: one session with a server, in pipeline mode. With result.cc and session.cc the only
+// Connection: one session with a server, in pipeline mode. With connector.cc and result.cc the only
 // place that calls libpq.
 #ifndef SLUICE_SERVER_DB_POSTGRES_CONNECTION_H_
 #define SLUICE_SERVER_DB_POSTGRES_CONNECTION_H_

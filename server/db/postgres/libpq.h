@@ -1,5 +1,5 @@
 // libpq's functions, as loaded when the first PostgreSQL target is opened: libpq brings Kerberos,
-// LDAP and GnuTLS along, some 4 MiB that a process on SQLite alone does without.
+// LDAP and GnuTLS along, whose memory a process on SQLite alone does without.
 #ifndef SLUICE_SERVER_DB_POSTGRES_LIBPQ_H_
 #define SLUICE_SERVER_DB_POSTGRES_LIBPQ_H_
 

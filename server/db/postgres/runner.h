@@ -67,9 +67,10 @@ class Runner {
   // Puts what the server said of a statement, whose types are known, into its plan.
   void Keep(const Result& description, Plan& plan) const;
 
-  // Asks the server what these types are; those that AppendMissing gave.
   // Lets the server forget what is one too many.
   void Evict(Connection& connection) const;
+
+  // Asks the server what these types are; those that AppendMissing gave.
   Task<absl::Status> LearnTypes(Link& link, Caller& caller, std::vector<Oid> wanted);
 
   // The values that a described plan takes. Error: PARAMETER_INVALID; nothing was sent.

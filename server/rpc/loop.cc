@@ -4,8 +4,9 @@
 #include <utility>
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
+
+#include <sched.h>
 #include <time.h>
 
 namespace sluice::rpc {

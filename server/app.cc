@@ -370,15 +370,23 @@ void App::StartServices() {
 void App::Shutdown() {
   health_monitor_->Stop();
   transactions_.Drain();
+  awaits_ = "calls";
   server_->Drain(settings_.shutdown.grace);
   transactions_.EndAll();
   transactions_.Stop();
+  awaits_ = "health checks";
   health_monitor_->Join();
+  awaits_ = "transactions";
   transactions_.Join();
+  awaits_ = "clients";
   server_->Shutdown();
+  awaits_ = "databases";
   connections_.CloseAll();
+  awaits_ = "registry";
   registry_->Close();
+  awaits_ = "loops";
   server_->Stop();
+  awaits_ = "nothing";
 }
 
 void App::Hurry() {

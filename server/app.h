@@ -3,10 +3,12 @@
 #ifndef SLUICE_SERVER_APP_H_
 #define SLUICE_SERVER_APP_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 
 #include "server/async/task.h"
 #include "server/base/config.h"
@@ -56,6 +58,9 @@ class App {
   // Cuts the grace short. Any thread, while Shutdown runs.
   void Hurry();
 
+  // What Shutdown waits for, for the log. Any thread.
+  absl::string_view awaits() const { return awaits_.load(std::memory_order_relaxed); }
+
  private:
   // What MonitoringService tells of the process.
   class Counters;
@@ -67,6 +72,7 @@ class App {
   void StartServices();
 
   const Settings settings_;  // constant after construction
+  std::atomic<const char*> awaits_{"nothing"};
   std::unique_ptr<FileLock> data_lock_;
   core::Connections connections_;
   core::Transactions transactions_;

@@ -8,12 +8,15 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <pthread.h>
 #include <sys/resource.h>
+
+#include <openssl/crypto.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -45,11 +48,20 @@ sigset_t BlockSignals() {
   return signals;
 }
 
+// An end that takes longer is told of, again and again.
+constexpr timespec kLongEnd = {.tv_sec = 10, .tv_nsec = 0};
+
 int AwaitSignal(const sigset_t& signals) {
   int signal = 0;
   while (sigwait(&signals, &signal) != 0) {
   }
   return signal;
+}
+
+// Nothing: none came within `limit`.
+std::optional<int> AwaitSignal(const sigset_t& signals, const timespec& limit) {
+  const int signal = sigtimedwait(&signals, nullptr, &limit);
+  return signal < 0 ? std::nullopt : std::optional<int>(signal);
 }
 
 // libpq takes from PG* what a target does not say: the password of whoever started the server, for
@@ -78,7 +90,13 @@ void Serve(sluice::App& app, const sigset_t& signals) {
     app.Shutdown();
     pthread_kill(waiting, kDone);
   });
-  for (bool hurried = false; AwaitSignal(signals) != kDone;) {
+  for (bool hurried = false;;) {
+    const std::optional<int> next = AwaitSignal(signals, kLongEnd);
+    if (next == kDone) break;
+    if (!next.has_value()) {
+      sluice::log::Warning("main", "still going down", {{"awaits", app.awaits()}});
+      continue;
+    }
     if (hurried)
       std::_Exit(kFailed);  // a third one: something does not end; what was acknowledged is on disk
     app.Hurry();
@@ -110,6 +128,8 @@ int Run(const sluice::Config& config, const sigset_t& signals) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A login that some server drags out is computed in OpenSSL by a thread that may outlive main.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
   // Debian builds Abseil with its deadlock detector on, and gRPC locks through Abseil: it costs
   // every call a microsecond, and would abort the server on a suspicion.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);

@@ -3,6 +3,7 @@
 #ifndef SLUICE_SERVER_ASYNC_EXECUTOR_H_
 #define SLUICE_SERVER_ASYNC_EXECUTOR_H_
 
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -87,6 +88,9 @@ class Executor {
   bool RunLocal();
   // Runs what is in the inbox now. True if there was something.
   bool RunInbox();
+
+  bool InboxHoldsAtLeast(size_t jobs) const { return inbox_.HoldsAtLeast(jobs); }
+
   // Fires what is due. True if a timer fired.
   bool RunTimers();
   // When the next timer is due, on the steady clock; infinite if there is none.

@@ -4,6 +4,7 @@
 #define SLUICE_SERVER_ASYNC_INBOX_H_
 
 #include <atomic>
+#include <cstddef>
 
 namespace sluice {
 
@@ -45,6 +46,16 @@ class Inbox {
       newest = older;
     }
     return oldest;
+  }
+
+  // Owner only.
+  bool HoldsAtLeast(size_t jobs) const {
+    const Job* job = head_.load(std::memory_order_acquire);
+    while (job != nullptr && jobs > 0) {
+      job = job->next;
+      --jobs;
+    }
+    return jobs == 0;
   }
 
   bool empty() const { return head_.load(std::memory_order_acquire) == nullptr; }

@@ -360,6 +360,12 @@ void Transaction::CountStatement(absl::string_view sql) {
   last_sql_.assign(sql.data(), sql.size());
 }
 
+void Transaction::NoteRequest(const db::RequestKey* key) {
+  if (key == nullptr || !key->commits) return;
+  MutexLock lock(&mu_);
+  committed_by_ = key->id;
+}
+
 absl::StatusOr<int> Transaction::NextSavepoint() const {
   MutexLock lock(&mu_);
   if (savepoints_.size() >= kMostSavepoints) {

@@ -201,6 +201,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   void Settle(const db::TransactionStanding& standing) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Counts a statement, or with empty SQL something else that counts as one.
   void CountStatement(absl::string_view sql) ABSL_LOCKS_EXCLUDED(mu_);
+  // The key of what is about to run in it, if any: one that commits tells the outcome later, even
+  // where the COMMIT's answer is lost.
+  void NoteRequest(const db::RequestKey* key) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Savepoints are numbered from 1. Error: TRANSACTION_LIMIT.
   absl::StatusOr<int> NextSavepoint() const ABSL_LOCKS_EXCLUDED(mu_);

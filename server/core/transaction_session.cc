@@ -100,6 +100,7 @@ Task<absl::StatusOr<db::Rows>> Transaction::TurnSession::Execute(const Context& 
   const Work work(transaction_, Needs::kActive);
   CO_CHECK(work.refused());
   transaction_.CountStatement(statement.sql());
+  transaction_.NoteRequest(statement.request);
   absl::StatusOr<db::Rows> rows = co_await transaction_.transaction_->Execute(ctx, statement);
   co_return rows;
 }
@@ -109,6 +110,7 @@ Task<absl::StatusOr<std::unique_ptr<db::Cursor>>> Transaction::TurnSession::Open
   const Work work(transaction_, Needs::kActive);
   CO_CHECK(work.refused());
   transaction_.CountStatement(statement.sql());
+  transaction_.NoteRequest(statement.request);
   CO_TRY(std::unique_ptr<db::Cursor> cursor,
          co_await transaction_.transaction_->Open(ctx, statement));
   co_return std::make_unique<TurnCursor>(transaction_.shared_from_this(), std::move(cursor));
@@ -120,6 +122,7 @@ Task<absl::StatusOr<db::BatchResults>> Transaction::TurnSession::ExecuteBatch(
   CO_CHECK(work.refused());
   transaction_.CountStatement(batch.executions.empty() ? absl::string_view()
                                                        : batch.executions[0].statement.sql());
+  transaction_.NoteRequest(batch.request);
   absl::StatusOr<db::BatchResults> results =
       co_await transaction_.transaction_->ExecuteBatch(ctx, batch);
   co_return results;

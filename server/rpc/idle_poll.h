@@ -22,6 +22,9 @@ class IdlePoll {
   // Who yields the processor and has it back only after longer has neighbours that need it.
   static constexpr absl::Duration kTaken = absl::Microseconds(500);
 
+  // More statements than these wait for work of a database, which needs the processor itself.
+  static constexpr int kFewUnderWay = 8;
+
   // Whether waiting awake is likely to pay.
   bool pays() const { return score_ > 0; }
 

@@ -1,6 +1,7 @@
 #include "server/rpc/loop.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <pthread.h>
@@ -14,6 +15,11 @@ namespace {
 
 // After so many tags in a row, posted jobs and timers get their turn even if more tags wait.
 constexpr int kTagsPerTurn = 64;
+
+// To hold answers together costs two calls of the system for each connection: not worth it for
+// fewer than this.
+constexpr size_t kFewAnswers = 3;
+constexpr size_t kAnswersPerCork = 1;
 
 thread_local Loop* running = nullptr;  // read by no coroutine
 
@@ -34,9 +40,10 @@ bool HasSeveralProcessors() {
 
 }  // namespace
 
-Loop::Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue)
+Loop::Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue, ClientSockets& sockets)
     : Executor(Clock::System()),
       queue_(std::move(queue)),
+      sockets_(sockets),
       wake_tag_(*this),
       stop_job_(*this),
       host_(clock()),
@@ -71,7 +78,7 @@ void Loop::Wake() {
 
 void Loop::WakeTag::Complete(bool /*ok*/) {
   loop.woken_.store(false, std::memory_order_release);
-  loop.RunInbox();
+  loop.RunAnswered();
 }
 
 void Loop::Run() {
@@ -93,7 +100,7 @@ void Loop::Run() {
     bool more = RunLocal();
     more = RunTimers() || more;
     more = host_.Run() || more;
-    more = RunInbox() || more;
+    more = RunAnswered() || more;
     more = RunDrainHooks() || more;
     if (more || tags == kTagsPerTurn) continue;  // what ran may have finished operations
     Tag* const tag = Await(handled, ok);
@@ -118,7 +125,8 @@ Tag* Loop::Await(int handled, bool& ok) {
       Gather(tag, ok)) {
     return tag;
   }
-  if (may_poll_ && idle_poll_.pays()) {
+  const bool few = guest == nullptr || guest->UnderWay() <= IdlePoll::kFewUnderWay;
+  if (may_poll_ && few && idle_poll_.pays()) {
     const absl::Duration end = begin + std::min(UntilNextTimer(), IdlePoll::kLongest);
     for (absl::Duration now = begin; tag == nullptr && now < end; now = clock().Steady()) {
       sched_yield();  // whoever has something to do on this processor goes first
@@ -141,6 +149,15 @@ Tag* Loop::Await(int handled, bool& ok) {
   const absl::Duration gap = clock().Steady() - begin;
   if (tag != nullptr || gap >= IdlePoll::kLongest) idle_poll_.Learn(gap, handled);
   return tag;
+}
+
+bool Loop::RunAnswered() {
+  std::optional<Cork> cork;
+  if (InboxHoldsAtLeast(kFewAnswers)) {
+    ClientSockets::Few sockets = sockets_.List();
+    if (InboxHoldsAtLeast(kAnswersPerCork * sockets.size())) cork.emplace(std::move(sockets));
+  }
+  return RunInbox();
 }
 
 bool Loop::Gather(Tag*& tag, bool& ok) {

@@ -13,6 +13,7 @@
 
 #include "server/async/executor.h"
 #include "server/async/guest.h"
+#include "server/rpc/cork.h"
 #include "server/rpc/gathering.h"
 #include "server/rpc/idle_poll.h"
 #include "server/rpc/tag.h"
@@ -22,7 +23,7 @@ namespace sluice::rpc {
 // Owned by the Server. Only code that cannot wait runs here.
 class Loop final : public Executor {
  public:
-  explicit Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue);
+  Loop(std::unique_ptr<grpc::ServerCompletionQueue> queue, ClientSockets& sockets);
   ~Loop() override;
 
   void Start();
@@ -53,10 +54,13 @@ class Loop final : public Executor {
   Tag* Next(gpr_timespec deadline, bool& ok);
   // The next event, after so many that were handled; null if there is something else to do first.
   Tag* Await(int handled, bool& ok);
+  // Runs what is in the inbox: mostly calls to which a database has answered.
+  bool RunAnswered();
   // True if the guest ran, or an event came, after a rest or a few.
   bool Gather(Tag*& tag, bool& ok);
 
   const std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  ClientSockets& sockets_;
   // One alarm serves all wake-ups: it is set only after its last tag came out of the queue.
   grpc::Alarm alarm_;
   WakeTag wake_tag_;

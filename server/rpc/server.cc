@@ -101,6 +101,7 @@ absl::Status Server::Start() {
   if (options_.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetArguments(builder, options_);
+  builder.SetOption(TellOfAccepted(client_sockets_));
   if (!options_.reflection) builder.SetOption(std::make_unique<NoReflection>());
   int port = 0;
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
@@ -109,7 +110,7 @@ absl::Status Server::Start() {
   const int loops = options_.loops > 0 ? options_.loops : DefaultLoops();
   for (int i = 0; i < loops; ++i) {
     auto state = std::make_unique<LoopState>();
-    state->loop = std::make_unique<Loop>(builder.AddCompletionQueue());
+    state->loop = std::make_unique<Loop>(builder.AddCompletionQueue(), *client_sockets_);
     state->acceptor.reset(new Acceptor{*state->loop, state->live, calls_, state->accepting});
     loops_.push_back(std::move(state));
   }

@@ -15,6 +15,7 @@
 #include "grpcpp/server.h"
 
 #include "server/rpc/calls.h"
+#include "server/rpc/cork.h"
 #include "server/rpc/health.h"
 #include "server/rpc/loop.h"
 #include "server/rpc/router.h"
@@ -49,6 +50,8 @@ class Server {
   Health& health() { return health_; }
 
   const Calls& calls() const { return calls_; }
+
+  ClientSockets& client_sockets() { return *client_sockets_; }
 
   // See Calls. Before Start.
   void SetOpenWork(std::function<int64_t()> open_work) { calls_.SetOpenWork(std::move(open_work)); }
@@ -93,6 +96,7 @@ class Server {
   Health health_;
   Calls calls_;
   std::string address_;
+  const std::shared_ptr<ClientSockets> client_sockets_ = std::make_shared<ClientSockets>();
   std::vector<std::unique_ptr<LoopState>> loops_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<std::latch> acceptors_;  // accept loops that still run

@@ -73,8 +73,13 @@ absl::StatusOr<std::optional<db::RequestKey>> Keyed(const core::Connections::Ent
 
 absl::StatusOr<db::RequestKey> AnyKeyOf(const core::Connections::Entry& connection,
                                         absl::string_view request_id) {
+  TRY(std::string id, ParseUuid(request_id));
+  return KeyOfId(connection, std::move(id));
+}
+
+db::RequestKey KeyOfId(const core::Connections::Entry& connection, std::string id) {
   db::RequestKey key;
-  TRY(key.id, ParseUuid(request_id));
+  key.id = std::move(id);
   // A handle stays with its connection, whatever becomes of the server.
   key.scope =
       Bytes(ids::HashOf(absl::StrCat("connection\n", connection.handle))).substr(0, kScopeBytes);

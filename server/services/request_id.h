@@ -36,6 +36,8 @@ absl::StatusOr<std::optional<db::RequestKey>> RequestKeyOf(
 // The key of whatever had this id: it has no content. Error: PARAMETER_INVALID.
 absl::StatusOr<db::RequestKey> AnyKeyOf(const core::Connections::Entry& connection,
                                         absl::string_view request_id);
+// The same, where the id is in the form in which keys have it.
+db::RequestKey KeyOfId(const core::Connections::Entry& connection, std::string id);
 
 // Hash of a part of a load, given that of what came before it; the first part has its header.
 std::string ContentOf(absl::string_view before, const pb::BulkInsertRequest& part);

@@ -143,14 +143,15 @@ Task<absl::Status> TransactionService::WasCommitted(const Context& ctx,
       co_await venues_.ConnectionOf(ctx, request.connection_id(), request.transaction_id());
   if (!connection.ok()) co_return why;
   CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(**connection, request));
+  const absl::StatusOr<db::BatchResults> results =
+      co_await Recalled(ctx, **connection, *key, std::move(why));
+  if (results.ok() || !IsOver(results.status())) co_return results.status();
   // One that only read has stored nothing.
   const auto known = venues_.transactions().Remember(ctx, request.transaction_id());
   if (known.has_value() && known->facts.state == TransactionState::kCommitted &&
       known->committed_by == key->id) {
     co_return absl::OkStatus();
   }
-  const absl::StatusOr<db::BatchResults> results =
-      co_await Recalled(ctx, **connection, *key, std::move(why));
   co_return results.status();
 }
 
@@ -276,9 +277,8 @@ Task<absl::StatusOr<pb::GetTransactionOutcomeResponse>> TransactionService::GetT
   pb::GetTransactionOutcomeResponse response;
   switch (request.key_case()) {
     case pb::GetTransactionOutcomeRequest::kTransactionId: {
-      const auto known = venues_.transactions().Remember(ctx, request.transaction_id());
-      if (!known.has_value()) co_return errors::TransactionNotFound();
-      response.set_outcome(OutcomeOf(known->facts.state));
+      CO_TRY(const pb::TransactionOutcome outcome, co_await OutcomeOfTransaction(ctx, request));
+      response.set_outcome(outcome);
       co_return response;
     }
     case pb::GetTransactionOutcomeRequest::kRequestId: {
@@ -295,12 +295,37 @@ Task<absl::StatusOr<pb::GetTransactionOutcomeResponse>> TransactionService::GetT
   co_return errors::ParameterInvalid("key", "is not set; give a transaction_id or a request_id");
 }
 
+Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfTransaction(
+    const Context& ctx, const pb::GetTransactionOutcomeRequest& request) {
+  const auto known = venues_.transactions().Remember(ctx, request.transaction_id());
+  if (!known.has_value()) co_return errors::TransactionNotFound();
+  // Its commit's answer was lost, but the commit has stored its key, if there was one.
+  const bool left_a_key =
+      known->facts.state == TransactionState::kUnknown && !known->committed_by.empty();
+  if (left_a_key) {
+    const auto connection =
+        co_await venues_.ConnectionOf(ctx, request.connection_id(), request.transaction_id());
+    if (connection.ok()) {
+      absl::StatusOr<pb::TransactionOutcome> outcome =
+          co_await OutcomeOfKey(ctx, **connection, KeyOfId(**connection, known->committed_by));
+      if (outcome.ok()) co_return outcome;
+    }
+  }
+  co_return OutcomeOf(known->facts.state);
+}
+
 Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfRequest(
     const Context& ctx, std::string connection_id, std::string request_id) {
   CO_TRY(const core::Connections::EntryPtr connection,
          co_await venues_.connections().Open(ctx, std::move(connection_id)));
   CO_TRY(const db::RequestKey key, AnyKeyOf(*connection, request_id));
-  const auto found = co_await connection->database->Recall(ctx, key);
+  absl::StatusOr<pb::TransactionOutcome> outcome = co_await OutcomeOfKey(ctx, *connection, key);
+  co_return outcome;
+}
+
+Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfKey(
+    const Context& ctx, const core::Connections::Entry& connection, const db::RequestKey& key) {
+  const auto found = co_await connection.database->Recall(ctx, key);
   // Its answer was too large to be kept, but it is there.
   if (errors::ReasonOf(found.status()) == "REPLAY_TOO_LARGE") {
     co_return pb::TRANSACTION_OUTCOME_COMMITTED;

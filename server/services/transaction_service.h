@@ -63,9 +63,13 @@ class TransactionService {
   Task<absl::Status> WasCommitted(const Context& ctx,
                                   const pb::CommitTransactionRequest& request,
                                   absl::Status why);
+  Task<absl::StatusOr<pb::TransactionOutcome>> OutcomeOfTransaction(
+      const Context& ctx, const pb::GetTransactionOutcomeRequest& request);
   Task<absl::StatusOr<pb::TransactionOutcome>> OutcomeOfRequest(const Context& ctx,
                                                                 std::string connection_id,
                                                                 std::string request_id);
+  Task<absl::StatusOr<pb::TransactionOutcome>> OutcomeOfKey(
+      const Context& ctx, const core::Connections::Entry& connection, const db::RequestKey& key);
 
   // What the three savepoint methods have in common.
   template <class Response, class Request, class Action>

@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -293,6 +294,45 @@ TEST_P(Conformance, ACursorGivesEveryRowOnceAndInOrder) {
   EXPECT_EQ(chunks->front().columns_size(), 2);
   EXPECT_EQ(chunks->back().rows_size(), 0);
   EXPECT_EQ(chunks->back().command_tag(), "SELECT 5000");
+}
+
+// Rows that just fit into a chunk, just do not, are cut into parts, and are small again, over
+// several turns with the server.
+TEST_P(Conformance, ACursorGivesEveryByteWhereRowsAreAsLargeAsChunks) {
+  constexpr int kRows = 1500;
+  const auto size_of = [](int64_t n) {
+    const int64_t sizes[] = {4000 + n % 200, 1, 20'000, 4096, 300, 4083 + n % 7};
+    return static_cast<size_t>(sizes[n % 6]);
+  };
+  ASSERT_THAT(Ask("CREATE TABLE wide (n INTEGER PRIMARY KEY, word TEXT)"), IsOk());
+  BatchMaker maker;
+  for (int64_t n = 0; n < kRows; ++n) {
+    const std::string word(size_of(n), static_cast<char>('a' + n % 26));
+    if (n == 0) maker.Add("INSERT INTO wide (n, word) VALUES ($1, $2)", {Int(n), Text(word)});
+    if (n > 0) maker.AddSet({Int(n), Text(word)});
+  }
+  ASSERT_THAT(Execute(executor_, *database_, maker.batch), IsOk());
+  db::Statement statement("SELECT n, word FROM wide ORDER BY n");
+  statement.chunk_bytes = 4096;
+  const auto chunks = ReadAll(executor_, *database_, statement);
+  ASSERT_THAT(chunks, IsOk());
+
+  std::vector<std::string> words;
+  for (const pb::StreamQueryResponse& chunk : *chunks) {
+    for (const pb::Row& row : chunk.rows()) {
+      ASSERT_EQ(row.values(0).int64_value(), static_cast<int64_t>(words.size()));
+      words.push_back(row.values(1).string_value());
+    }
+    if (!chunk.has_part()) continue;
+    ASSERT_EQ(chunk.part().row() + 1, words.size());
+    ASSERT_EQ(chunk.part().offset(), words.back().size());
+    words.back() += chunk.part().data();
+  }
+  ASSERT_EQ(words.size(), static_cast<size_t>(kRows));
+  for (size_t n = 0; n < words.size(); ++n) {
+    const std::string expected(size_of(static_cast<int64_t>(n)), static_cast<char>('a' + n % 26));
+    ASSERT_TRUE(words[n] == expected) << "row " << n << " has " << words[n].size() << " bytes";
+  }
 }
 
 TEST_P(Conformance, ACursorOverNothingHasColumnsAndAnEnd) {

@@ -183,6 +183,24 @@ TEST_P(ConformanceTransactionWork, ACommitThatBreaksADeferredKeyLeavesNothing) {
   EXPECT_THAT(Ask(kAdd, {Int(4)}), IsOk());
 }
 
+TEST_P(ConformanceTransactionWork, ABatchThatBreaksADeferredKeyLeavesNothing) {
+  MakeNodes();
+  BatchMaker maker(BatchMode::kAtomic);
+  maker.Add(kAdd, {Int(4)});
+  maker.Add("INSERT INTO node (id, parent) VALUES ($1, $2)", {Int(1), Int(9)});
+  // What is known of its statements after the first time may make it another way.
+  for (int i = 0; i < 3; ++i) {
+    const auto results = Execute(executor_, *database_, maker.batch);
+    EXPECT_EQ(results.status().code(), StatusCode::kFailedPrecondition) << results.status();
+    EXPECT_EQ(errors::MetadataOf(results.status(), "sqlstate"), "23503");
+    EXPECT_THAT(results, WasExecuted("rolled_back"));
+    EXPECT_EQ(Count(), 3);
+  }
+  EXPECT_THAT(Ask("INSERT INTO node (id) VALUES (9)"), IsOk());
+  EXPECT_THAT(Execute(executor_, *database_, maker.batch), IsOk());
+  EXPECT_EQ(Count(), 4);
+}
+
 TEST_P(ConformanceTransactionWork, AResultIsReadInPiecesWithWhatIsNotCommitted) {
   const auto transaction = Begin();
   ASSERT_THAT(In(*transaction,

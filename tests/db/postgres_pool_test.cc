@@ -140,7 +140,7 @@ class PostgresPoolTest : public ::testing::Test {
     const Trip::End end = co_await lease.Await(trip, caller);
     if (end != Trip::End::kDone || trip->results.empty()) co_return std::string("lost");
     const Result& result = trip->results.back();
-    if (result.failed()) co_return std::string(result.sqlstate());
+    if (result.failed()) co_return std::string(result.error().sqlstate);
     if (result.rows() == 0) co_return std::string();
     co_return std::string(result.text(0, 0));
   }

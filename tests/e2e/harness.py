@@ -160,7 +160,21 @@ class Server(Process):
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"sluiced did not end within {seconds} s") from None
+            raise AssertionError(f"sluiced did not end within {seconds} s; its threads:\n{self.threads()}\n"
+                                 f"its log:\n{self.errors()[-3000:]}") from None
+
+    def threads(self):
+        """Each thread with the system call that it is in, and what it waits for there, as far as the system tells."""
+        lines = []
+        for task in sorted(Path(f"/proc/{self.pid}/task").iterdir()):
+            parts = []
+            for name in ("comm", "wchan", "syscall"):
+                try:
+                    parts.append((task / name).read_text().strip())
+                except OSError:
+                    parts.append("?")
+            lines.append(f"{task.name} {' '.join(parts)}")
+        return "\n".join(lines)
 
     def memory(self, field="VmHWM"):
         """MiB, from /proc."""

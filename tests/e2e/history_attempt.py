@@ -226,8 +226,8 @@ class Attempt:
         except Failed as failure:
             if failure.reason != "SQL_ERROR":
                 raise
-            # EXPIRED: its session was lost right then.
-            if failure.executed != "rolled_back" or failure.state not in ("FAILED", "EXPIRED"):
+            # EXPIRED: its session was lost right then. ROLLED_BACK: an operator ended it.
+            if failure.executed != "rolled_back" or failure.state not in ("FAILED", "EXPIRED", "ROLLED_BACK"):
                 self.faults.append(f"a broken constraint: {failure}")
         else:
             self.faults.append("a statement that breaks a constraint went well")

@@ -51,9 +51,10 @@ def outcome_of(attempt):
 
 
 def _is_made_anew(attempt, outcome, answer):
-    """A repeat of what was rolled back, that is a whole transaction, is one more try."""
-    return (attempt["fresh"] and outcome == ROLLED_BACK and answer["how"] == "repeat"
-            and answer["outcome"] == COMMITTED)
+    """A repeat of what was rolled back, that is a whole transaction, is one more try. So is one of a commit that never
+    came to a transaction which is still open, unless it says that it was done before."""
+    anew = attempt["fresh"] or attempt["told"] == UNKNOWN and not answer.get("replayed")
+    return anew and outcome == ROLLED_BACK and answer["how"] == "repeat" and answer["outcome"] == COMMITTED
 
 
 def judge(history, ledger, balances, balance):

@@ -251,6 +251,8 @@ class ShutdownTest(rpc.TestCase):
             server.process.send_signal(first)
             self.await_draining(client)
             self.assertIsNone(server.process.poll())
+            if first == signal.SIGINT:
+                harness.wait_for(lambda: '"awaits":"calls"' in server.errors(), 15 * harness.PATIENCE, "it tells why")
             begin = time.monotonic()
             server.process.send_signal(second)
             self.assertEqual(server.await_exit(10 * harness.PATIENCE), 0)

@@ -11,6 +11,7 @@ import time
 import harness
 import postgres_case
 import rpc
+from fault_proxy import CLIENT
 from postgres_case import Load
 from rpc import Code
 
@@ -177,6 +178,20 @@ class PostgresQueueTest(postgres_case.TestCase):
         self.assertEqual(self.rpc.rows("SELECT 1"), [(1, )])
         self.assertNotIn("ghost", self.postgres.log_text())
         self.assertEqual(self.content(), set())
+
+    def test_Fault32_a_cancel_that_is_there_before_its_statement_is_sent_again(self):
+        pid = self.rpc.rows("SELECT pg_backend_pid()")
+        self.rpc.query("SELECT pg_sleep($1::float8)", 0.0)
+        self.proxy.delay(0.15, CLIENT)  # each message, of which a cancel is only one
+        call = self.begin_call("SELECT pg_sleep($1::float8)", 30.0)
+        stats = rpc.monitoring_pb2.GetPoolStatsRequest(connection_id="default")
+        harness.wait_for(lambda: self.rpc.monitoring.GetPoolStats(stats).connections[0].pool.leased == 1, 10,
+                         "it is sent")
+        call.cancel()
+        harness.wait_for(lambda: "canceling statement due to user request" in self.postgres.log_text(),
+                         4 * harness.PATIENCE, "it is ended")
+        self.proxy.resume()
+        self.assertEqual(self.rpc.rows("SELECT pg_backend_pid()"), pid)
 
     def test_Fault39_an_empty_pool_is_told_with_its_figures(self):
         self.rpc = self.client(self.start(database=self.proxy.url("shop", options=self.options +

@@ -151,6 +151,22 @@ class PostgresCrashTest(postgres_case.TestCase):
         for pid in pids:
             self._continue(pid)
 
+    def test_Fault10_what_a_hung_shared_backend_never_got_goes_elsewhere(self):
+        self.rpc = self.client(self.start(database=self.postgres.url("shop") + "?lanes=1"))
+        insert = "INSERT INTO t VALUES($1, $2)"
+        self.rpc.query(insert, 1, "known")
+        pid = int(self.psql("SELECT pid FROM pg_stat_activity WHERE query LIKE 'INSERT%'"))
+        os.kill(pid, signal.SIGSTOP)
+        self.addCleanup(self._continue, pid)
+        large = self.begin_call(insert, 2, "x" * 12_000_000)  # more than sockets hold
+        stats = rpc.monitoring_pb2.GetPoolStatsRequest(connection_id="default")
+        harness.wait_for(lambda: self.rpc.monitoring.GetPoolStats(stats).connections[0].pool.lane_statements == 1, 5,
+                         "it is on its way")
+        self.rpc.query(insert, 3, "behind it")
+        self.assertEqual(rpc.Failure(large.exception()).executed, "unknown")
+        self._continue(pid)
+        self.assertEqual(self.content() - {2}, {1, 3})
+
     def test_Fault11_a_hung_cancel_holds_up_nobody(self):
         """More of them than there are threads for it."""
         other = self.client(self.start(database=self.postgres.url("shop")))

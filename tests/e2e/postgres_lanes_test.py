@@ -109,7 +109,9 @@ class PostgresLanesTest(rpc.TestCase):
         for sql in ("SELECT pg_advisory_lock(7)", "SELECT pg_try_advisory_lock($1)", "SELECT PG_ADVISORY_LOCK_SHARED(7, 8)",
                     "INSERT INTO t SELECT 7, pg_advisory_lock(7)::text RETURNING a"):
             self.rpc.query(sql, *[9] * sql.count("$1"))
-            self.assert_found([(0, )], "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+            # After the answer, which does not wait for that.
+            locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+            harness.wait_for(lambda: self.second.rows(locks) == [(0, )], 10 * harness.PATIENCE, sql)
 
     def test_a_function_that_sets_the_zone_ends_the_sharing_of_its_connection(self):
         now = self.second.rows("SELECT current_setting('TimeZone')")
@@ -134,7 +136,7 @@ class PostgresLanesTest(rpc.TestCase):
                 self.assert_found([(1, )], "SELECT 1")
 
     def test_a_deferred_constraint_fails_its_own_caller(self):
-        """It is looked at when the answer has already been sent to libpq."""
+        """It is looked at when the answer has already been sent."""
         self.rpc.query("INSERT INTO parent VALUES(1)")
         sql = "INSERT INTO child VALUES($1)"
         outcomes = []

@@ -37,6 +37,16 @@ class PostgresPoolTest(rpc.TestCase):
         self.keep()
         self.assertEqual([self.insert(key).rows_affected for _ in range(2)], [1, 1])
 
+    def test_what_is_too_old_to_be_answered_again_is_deleted(self):
+        self.keep()
+        self.postgres.psql("INSERT INTO sluice_request SELECT '\\x00', int8send(n), 0, '\\x00', NULL, true, "
+                           "now() - interval '25 hours' FROM generate_series(1, 2500) AS n; "
+                           "INSERT INTO sluice_request VALUES('\\x01', '\\x01', 0, '\\x00', NULL, true, "
+                           "now() - interval '23 hours')", database="shop")
+        self.insert(str(uuid.uuid4()))
+        harness.wait_for(lambda: self.postgres.psql("SELECT count(*) FROM sluice_request", database="shop") == "2", 10,
+                         "only what may be asked for is there")
+
     def test_many_may_ask_for_the_table_at_once(self):
         failures = []
 

@@ -42,6 +42,14 @@ class PostgresTest(rpc.TestCase):
         rows = self.rpc.stream_rows("SELECT a, b FROM t ORDER BY a")
         self.assertEqual(rows, [(n, f"row {n}") for n in range(1, 50001)])
 
+    def test_a_stream_gives_every_row_once_however_wide_it_is(self):
+        for size in (7_000, 20_000, 33_000, 50_000, 65_000, 66_000, 100_000, 200_000, 1_200_000):
+            count = max(130, 4_000_000 // size)  # so that it is fetched several times
+            rows = self.rpc.stream_rows("SELECT n, repeat('x', $2::int) FROM generate_series(1::bigint, $1::bigint) AS n",
+                                        count, size)
+            self.assertEqual([(number, len(text)) for number, text in rows],
+                             [(number, size) for number in range(1, count + 1)])
+
     def test_a_value_larger_than_a_chunk_arrives_in_parts(self):
         rows = self.rpc.stream_rows("SELECT repeat('x', 3000000), 1, decode(repeat('00ff', 500000), 'hex')")
         self.assertEqual(rows, [("x" * 3000000, 1, b"\x00\xff" * 500000)])
@@ -55,6 +63,46 @@ class PostgresTest(rpc.TestCase):
         load(self.rpc, "t", [(10, "x"), (11, "y")], [(12, "z")])
         self.assert_fails(Code.ALREADY_EXISTS, load, self.rpc, "t", [(13, "x")], [(10, "y")], executed="rolled_back")
         self.assertEqual([key for key, _ in self.content()], [1, 2, 10, 11, 12])
+
+    def test_a_batch_after_its_table_was_changed_is_told_to_be_sent_again(self):
+        for _ in range(3):
+            batch(self.rpc, ["SELECT * FROM t", "SELECT 1"])
+        self.postgres.psql("ALTER TABLE t ADD COLUMN c int", database="shop")
+        failure = self.failure(batch, self.rpc, ["SELECT * FROM t", "SELECT 1"])
+        self.assertEqual((failure.code, failure.executed), (Code.ABORTED, "rolled_back"), failure)
+        self.assertIsNotNone(failure.retry, failure)
+        self.assertEqual(len(batch(self.rpc, ["SELECT * FROM t", "SELECT 1"]).results), 2)
+
+    def test_a_function_that_makes_its_session_forget_costs_one_failure(self):
+        self.rpc.query("CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS "
+                       "$$BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN 1; END$$")
+        for _ in range(3):
+            batch(self.rpc, ["SELECT 1", "SELECT 2"])
+        self.rpc.query("SELECT forget()", transaction=inline(commit=True))
+        failures = []
+        for _ in range(5):
+            try:
+                batch(self.rpc, ["SELECT 1", "SELECT 2"])
+            except rpc.grpc.RpcError as error:
+                failures.append(rpc.Failure(error))
+        self.assertLessEqual(len(failures), 1, failures)
+        self.assertEqual({(each.code, each.executed) for each in failures} - {(Code.ABORTED, "rolled_back")}, set())
+
+    def test_a_batch_that_brings_too_much_is_told_what_to_do(self):
+        sql = "SELECT repeat('x', 1000000) FROM generate_series(1, $1::int)"
+        for _ in range(3):
+            batch(self.rpc, [(sql, 1), "SELECT 1"])
+        for _ in range(2):
+            failure = self.failure(batch, self.rpc, [(sql, 300), "SELECT 1"])
+            self.assertEqual(failure.code, Code.RESOURCE_EXHAUSTED, failure)
+
+    def test_a_name_that_stands_for_another_cursor_gives_what_that_one_gives(self):
+        begun = transactions.begin(self.rpc)
+        for sql, expected in (("1::bigint", [(1, )]), ("1.5::float8", [(1.5, )]), ("'a', 2::bigint", [("a", 2)])):
+            for _ in range(3):
+                begun.query(f"DECLARE c CURSOR FOR SELECT {sql}")
+                self.assertEqual(rpc.rows_of(begun.query("FETCH 1 FROM c")), expected)
+                begun.query("CLOSE c")
 
     def test_a_transaction_over_several_calls(self):
         begun = self.rpc.query("INSERT INTO t VALUES(1, 'mine')", transaction=inline()).transaction

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import re
 import socket
+import ssl
 import struct
 import threading
 
@@ -81,6 +82,9 @@ class Session:
         self._messages = []
         self._statements, self._portals = {}, {}
 
+    def close(self):
+        self.socket.close()
+
     def send(self, data):
         self.socket.sendall(data)
 
@@ -96,7 +100,10 @@ class Session:
     def run(self):
         while (got := self.receive()) is not None:
             kind, data = got
-            if kind in ("tls", "gss"):
+            if kind == "tls" and self.server.tls:
+                self.send(b"S")
+                self.socket = self.server.tls.wrap_socket(self.socket, server_side=True)
+            elif kind in ("tls", "gss"):
                 self.send(b"N")
             elif kind == "cancel":
                 return
@@ -166,8 +173,13 @@ class HostilePostgres:
     ends there. `answers`: what is done when a statement with the key in it is executed, and `headers`, what is sent
     when one is described; others get a row that says `fine`. A session left to itself ends when its client does."""
 
-    def __init__(self, login=trusting, answers=None, headers=None):
+    def __init__(self, login=trusting, answers=None, headers=None, tls=None):
+        """`tls`: the paths of a certificate and of its key, where it is offered."""
         self.login, self.answers, self.headers = login, answers or {}, headers or {}
+        self.tls = None
+        if tls:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*tls)
         self.passwords = []  # that were sent
         self.connections = 0
         self._sockets = set()
@@ -209,6 +221,7 @@ class HostilePostgres:
             threading.Thread(target=self._serve, args=(connection, ), daemon=True).start()
 
     def _serve(self, connection):
-        with connection, contextlib.suppress(OSError):
-            Session(self, connection).run()
+        session = Session(self, connection)
+        with connection, contextlib.closing(session), contextlib.suppress(OSError):
+            session.run()
         self._sockets.discard(connection)

@@ -159,6 +159,19 @@ class Postgres:
     def create_database(self, name):
         self.psql(f'CREATE DATABASE "{name}" TEMPLATE template0')
 
+    def offer_tls(self, make_certificate):
+        """From now on. `make_certificate` makes server.crt and server.key in a folder and answers their paths."""
+        for path in make_certificate(self.data):
+            if self._user:
+                os.chown(path, self._user.pw_uid, self._user.pw_gid)
+        self.psql("ALTER SYSTEM SET ssl = on")
+        self.psql("SELECT pg_reload_conf()")
+        end = time.monotonic() + START_SECONDS
+        while self.psql("SHOW ssl") != "on":
+            if time.monotonic() > end:
+                raise Error(f"PostgreSQL offers no TLS: {self.log_text()[-3000:]}")
+            time.sleep(0.01)
+
     def backend_pids(self):
         """The processes that serve clients."""
         return [int(pid) for pid in self.psql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' "

@@ -1,15 +1,20 @@
 #include "server/db/postgres/backend.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "server/base/errors.h"
+#include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/db/postgres/request_log.h"
 #include "server/db/postgres/work.h"
 
 namespace sluice::postgres {
 namespace {
+
+constexpr absl::Duration kForgetEvery = absl::Hours(1);
 
 PoolOptions PoolOptionsOf(const ConnectTarget& target, const db::PostgresSettings& settings) {
   PoolOptions options;
@@ -116,6 +121,33 @@ Task<absl::StatusOr<Answer>> Backend::Ask(Caller& caller,
   if (!trial.status.ok()) co_return trial.status;
   trial.trip->results.erase(trial.trip->results.begin());
   co_return Answer{trial.trip};
+}
+
+void Backend::RequestKept() {
+  const absl::Duration now = reactor_.clock().Steady();
+  if (closing_ || now - requests_forgotten_ < kForgetEvery) return;
+  requests_forgotten_ = now;
+  Spawn(ForgetRequests(*this));
+}
+
+Task<void> Backend::ForgetRequests(Backend& backend) {
+  Caller nobody(backend.reactor_);
+  const absl::Status forgotten =
+      co_await Counted<absl::Status>(backend, nobody, backend.ForgetRequestsNow(nobody));
+  if (!forgotten.ok()) {
+    log::Debug("postgres", "old requests were not deleted", {{"why", forgotten.message()}});
+  }
+}
+
+Task<absl::Status> Backend::ForgetRequestsNow(Caller& caller) {
+  const std::string sql = ForgetSql();
+  const db::Statement statement(sql);
+  int64_t deleted = kMostForgotten;
+  while (deleted == kMostForgotten) {
+    CO_TRY(const db::Rows rows, co_await Execute(caller, statement));
+    deleted = rows.rows_affected;
+  }
+  co_return absl::OkStatus();
 }
 
 Task<void> Backend::Close() {

@@ -2,6 +2,7 @@
 #ifndef SLUICE_SERVER_DB_POSTGRES_BACKEND_H_
 #define SLUICE_SERVER_DB_POSTGRES_BACKEND_H_
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 #include "server/async/completion.h"
 #include "server/async/context.h"
@@ -65,6 +67,10 @@ class Backend {
                                    ParameterValues values = {},
                                    Format results = Format::kText);
 
+  // A request was kept. Now and then those that are too old to be answered again are deleted, by
+  // and by.
+  void RequestKept();
+
   // Refuses what comes, ends what runs, and answers when nothing is left.
   Task<void> Close();
 
@@ -74,6 +80,23 @@ class Backend {
   void Remove(Work& work) { works_.erase(&work); }
 
   bool closing() const { return closing_; }
+
+  // While it lives, a COMMIT is on its way.
+  class Committing {
+   public:
+    explicit Committing(Backend& backend) : count_(backend.commits_) { ++count_; }
+
+    ~Committing() { --count_; }
+
+    Committing(const Committing&) = delete;
+    Committing& operator=(const Committing&) = delete;
+
+   private:
+    std::atomic<int>& count_;
+  };
+
+  // How many are. Any thread.
+  int commits() const { return commits_; }
 
   // What a statement that ran on a connection of its own may have left behind there.
   Hygiene HygieneOf(const Plan& plan) const;
@@ -102,6 +125,8 @@ class Backend {
     co_return result;
   }
 
+  static Task<void> ForgetRequests(Backend& backend);
+  Task<absl::Status> ForgetRequestsNow(Caller& caller);
   void MayBeIdle();
   bool MayUseLanes(const Plan& plan, const db::Statement& statement) const;
 
@@ -115,7 +140,9 @@ class Backend {
   Lanes lanes_;
   absl::flat_hash_set<Work*> works_;
   absl::flat_hash_set<Caller*> callers_;
+  absl::Duration requests_forgotten_ = -absl::InfiniteDuration();  // on the steady clock
   bool closing_ = false;
+  std::atomic<int> commits_{0};  // on their way
   std::optional<Completion<bool>> idle_;
 };
 

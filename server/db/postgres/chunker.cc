@@ -50,9 +50,7 @@ absl::Status Chunker::Fill(db::Rows& chunk) {
   }
   // A row that has parts ends its chunk, since they follow it at once.
   while (row_ < result().rows() && part_ == split_.size() && Size(chunk.wire) < chunk_bytes_) {
-    for (int i = 0; i < result().columns(); ++i) {
-      cells_[static_cast<size_t>(i)] = result().cell(row_, i);
-    }
+    result().Cells(row_, absl::MakeSpan(cells_));
     split_.clear();
     part_ = 0;
     offset_ = 0;

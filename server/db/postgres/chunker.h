@@ -31,7 +31,10 @@ class Chunker {
   // row yet.
   absl::Status Fill(db::Rows& chunk);
 
-  bool done() const { return row_ == result().rows() && part_ == split_.size(); }
+  // Nothing of the result is left to be filled in.
+  bool done() const {
+    return row_ == result().rows() && part_ == split_.size() && carried_.empty();
+  }
 
   const Result& result() const { return trip_->results[static_cast<size_t>(index_)]; }
 

@@ -2,16 +2,16 @@
 
 #include <algorithm>
 #include <atomic>
-#include <limits>
 #include <utility>
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "absl/strings/str_cat.h"
+#include <linux/tcp.h>
+#include <malloc.h>
 
+#include "server/async/context.h"
+#include "server/async/sleep.h"
 #include "server/async/task.h"
 #include "server/db/postgres/connector.h"
 #include "server/db/postgres/libpq.h"
@@ -21,38 +21,19 @@ namespace {
 
 // A trip that takes longer is looked at closely: was it the server that took so long?
 constexpr absl::Duration kLong = absl::Milliseconds(5);
-constexpr size_t kNull = std::numeric_limits<size_t>::max();
-// Of what COPY reads, in a message: with its head, as many whole pages as libpq sends at once.
-constexpr size_t kCopySlice = (size_t{64} << 10) - 5;
-
-// Settings that the server reports whenever they change.
-constexpr const char* kReported[] = {"client_encoding",       "DateStyle",
-                                     "IntervalStyle",         "TimeZone",
-                                     "session_authorization", "standard_conforming_strings",
-                                     "application_name"};
-
-Block BlockOf(PGTransactionStatusType status) {
-  switch (status) {
-    case PQTRANS_IDLE:
-      return Block::kNone;
-    case PQTRANS_INTRANS:
-      return Block::kOpen;
-    case PQTRANS_INERROR:
-      return Block::kFailed;
-    default:
-      return Block::kUnknown;
-  }
-}
+// Of what COPY reads, in a message, and of what is received before others have their turn.
+constexpr size_t kCopySlice = size_t{64} << 10;
+constexpr size_t kMostAtOnce = size_t{256} << 10;
+// A server is asked to end a statement for so long, with pauses in between.
+constexpr absl::Duration kInsist = absl::Seconds(2);
+constexpr absl::Duration kFirstPause = absl::Milliseconds(5);
+constexpr absl::Duration kLongestPause = absl::Milliseconds(100);
+// What is kept of the room for messages that were sent.
+constexpr size_t kMostKept = size_t{256} << 10;
 
 absl::string_view Reported(PGconn* connection, const char* name) {
   const char* const value = pq.parameterStatus(connection, name);
   return value == nullptr ? absl::string_view() : absl::string_view(value);
-}
-
-// What came and was not read yet, in bytes; about that much where the connection is encrypted.
-int64_t Waiting(int socket) {
-  int bytes = 0;
-  return ioctl(socket, FIONREAD, &bytes) == 0 ? std::max(bytes, 0) : 0;
 }
 
 // How long the last of what a server sent has been here unread; a process that does not get its
@@ -69,10 +50,20 @@ uint64_t NextSerial() {
   return ++last;
 }
 
-Task<void> RunCancel(std::shared_ptr<pg_cancel> cancel, std::shared_ptr<Cancelling> cancelling) {
-  cancelling->acknowledged = co_await postgres::Cancel(std::move(cancel));
-  cancelling->answered = true;
-  if (cancelling->waiter.has_value()) cancelling->waiter->Resolve(cancelling->acknowledged);
+Task<void> RunCancel(std::shared_ptr<pg_cancel> cancel,
+                     std::shared_ptr<Trip> trip,
+                     std::shared_ptr<Cancelling> cancelling) {
+  const Clock& clock = Executor::Current()->clock();
+  const absl::Duration end = clock.Steady() + kInsist;
+  const Context nobody;
+  absl::Duration pause = kFirstPause;
+  bool acknowledged = co_await postgres::Cancel(cancel);
+  while (acknowledged && !trip->ended() && clock.Steady() < end) {
+    co_await SleepFor(nobody, pause);
+    pause = std::min(2 * pause, kLongestPause);
+    if (!trip->ended()) acknowledged = co_await postgres::Cancel(cancel);
+  }
+  cancelling->Answer(acknowledged);
 }
 
 std::shared_ptr<pg_cancel> CancellerOf(PGconn* connection) {
@@ -83,86 +74,77 @@ std::shared_ptr<pg_cancel> CancellerOf(PGconn* connection) {
 
 }  // namespace
 
-void ParameterValues::AddNull() {
-  offsets_.push_back(kNull);
-  lengths_.push_back(0);
-  formats_.push_back(0);
-}
-
-void ParameterValues::Add(absl::string_view bytes, Format format) {
-  offsets_.push_back(bytes_.size());
-  lengths_.push_back(static_cast<int>(bytes.size()));
-  formats_.push_back(static_cast<int>(format));
-  bytes_.append(bytes.data(), bytes.size());
-  bytes_.push_back('\0');
-}
-
 Connection::Connection(Reactor& reactor, pg_conn* connection, size_t statement_limit)
     : reactor_(reactor),
       connection_(connection),
+      channel_(connection),
       cancel_(CancellerOf(connection)),
       socket_(pq.socket(connection)),
       made_(reactor.clock().Steady()),
       serial_(NextSerial()),
       statements_(statement_limit) {
   pq.setnonblocking(connection_, 1);
-  pq.setNoticeReceiver(connection_, &Connection::OnNotice, this);
-  for (const char* const name : kReported) settings_.emplace_back(Reported(connection_, name));
+  for (size_t i = 0; i < kReported.size(); ++i) {
+    settings_[i] = std::string(Reported(connection_, kReported[i]));
+  }
   reactor_.Watch(socket_, this);
-  if (pq.enterPipelineMode(connection_) != 1) Lose();
 }
 
 Connection::~Connection() {
   Lose();
   pq.finish(connection_);
+  if (!flooded_) return;
+  // The C library would keep the memory, once for each thread that ever reads such a flood.
+  in_ = Input(Answers::kMost);
+  malloc_trim(0);
 }
 
-void Connection::OnNotice(void* connection, const pg_result* result) {
-  auto* const self = static_cast<Connection*>(connection);
-  self->received_ = 0;  // nothing of it is kept, and there may be any number of them
-  // The server's last words to a session that asked nothing.
-  const char* const severity = pq.resultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
-  if (severity != nullptr && absl::string_view(severity) == "FATAL") self->ended_ = true;
-  // A COMMIT that was cancelled while it waited is one that was made, with this warning. Its text
-  // is translated, the name of the function is not.
-  const char* const function = pq.resultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
-  if (function != nullptr && absl::string_view(function) == "SyncRepWaitForLSN" &&
-      !self->trips_.empty()) {
-    self->trips_.front()->unconfirmed = true;
-  }
-}
-
-void Connection::Sent(int ok) {
+Trip& Connection::Next() {
   if (next_ == nullptr) next_ = std::make_shared<Trip>();
-  if (ok != 1) Lose();
+  return *next_;
 }
 
 void Connection::Prepare(const std::string& name,
                          absl::string_view sql,
                          absl::Span<const Oid> types) {
-  const std::string text(sql);
-  Sent(lost_ ? 0
-             : pq.sendPrepare(connection_, name.c_str(), text.c_str(),
-                              static_cast<int>(types.size()), types.data()));
+  AppendParse(name, sql, types, put_);
+  Answers::Expected expected;
+  expected.parse = true;
+  Next().answers_.Expect(std::move(expected));
 }
 
 void Connection::Describe(const std::string& name) {
-  Sent(lost_ ? 0 : pq.sendDescribePrepared(connection_, name.c_str()));
+  AppendDescribeStatement(name, put_);
+  Answers::Expected expected;
+  expected.parameters = expected.columns = true;
+  Next().answers_.Expect(std::move(expected));
 }
 
-void Connection::Execute(const std::string& name, const ParameterValues& values, Format results) {
-  absl::InlinedVector<const char*, 8> pointers;
-  for (const size_t offset : values.offsets_) {
-    pointers.push_back(offset == kNull ? nullptr : values.bytes_.data() + offset);
-  }
-  Sent(lost_ ? 0
-             : pq.sendQueryPrepared(connection_, name.c_str(), values.count(), pointers.data(),
-                                    values.lengths_.data(), values.formats_.data(),
-                                    static_cast<int>(results)));
+void Connection::Execute(const std::string& name,
+                         const ParameterValues& values,
+                         Format results,
+                         std::shared_ptr<const Columns> columns) {
+  AppendBind(name, values, results, put_);
+  if (columns == nullptr) AppendDescribePortal(put_);
+  AppendExecute(put_);
+  Answers::Expected expected;
+  expected.bind = expected.execution = true;
+  expected.columns = columns == nullptr;
+  expected.shape = std::move(columns);
+  Next().answers_.Expect(std::move(expected));
 }
 
 void Connection::Run(absl::string_view sql) {
   Run(sql, {}, ParameterValues(), Format::kText);
+}
+
+void Connection::Command(absl::string_view sql) {
+  AppendParse("", sql, {}, put_);
+  AppendBind("", ParameterValues(), Format::kText, put_);
+  AppendExecute(put_);
+  Answers::Expected expected;
+  expected.parse = expected.bind = expected.execution = true;
+  Next().answers_.Expect(std::move(expected));
 }
 
 void Connection::Run(absl::string_view sql, const ParameterValues& values, Format results) {
@@ -173,158 +155,210 @@ void Connection::Run(absl::string_view sql,
                      absl::Span<const Oid> types,
                      const ParameterValues& values,
                      Format results) {
-  const std::string text(sql);
-  absl::InlinedVector<const char*, 8> pointers;
-  for (const size_t offset : values.offsets_) {
-    pointers.push_back(offset == kNull ? nullptr : values.bytes_.data() + offset);
-  }
-  Sent(lost_ ? 0
-             : pq.sendQueryParams(connection_, text.c_str(), values.count(),
-                                  types.empty() ? nullptr : types.data(), pointers.data(),
-                                  values.lengths_.data(), values.formats_.data(),
-                                  static_cast<int>(results)));
+  AppendParse("", sql, types, put_);
+  AppendBind("", values, results, put_);
+  AppendDescribePortal(put_);
+  AppendExecute(put_);
+  Answers::Expected expected;
+  expected.parse = expected.bind = expected.columns = expected.execution = true;
+  Next().answers_.Expect(std::move(expected));
 }
 
-void Connection::Copy(std::string sql, std::string data) {
-  const bool alone = next_ == nullptr && copying_ == nullptr;
+void Connection::Copy(const std::string& sql, std::string data) {
+  const bool alone = next_ == nullptr && trips_.empty();
+  AppendQuery(sql, put_);
+  Next().answers_.ExpectCommands();
+  Next().simple_ = true;
   copying_ = std::make_unique<Copying>();
-  copying_->sql = std::move(sql);
   copying_->data = std::move(data);
-  Sent(alone ? 1 : 0);
+  if (!alone) Lose();
 }
 
 std::shared_ptr<Trip> Connection::Sync() {
-  std::shared_ptr<Trip> trip = std::move(next_);
-  next_ = nullptr;
-  if (trip == nullptr) trip = std::make_shared<Trip>();
-  // The first is sent at once: there may be no other.
-  if (std::exchange(sent_in_, reactor_.turn()) == reactor_.turn()) reactor_.Cork(socket_);
-  if (lost_ || !(copying_ != nullptr ? BeginCopy() : pq.pipelineSync(connection_) == 1)) {
-    Lose();
+  Next();
+  std::shared_ptr<Trip> trip = std::exchange(next_, nullptr);
+  if (!trip->simple_) AppendSync(put_);
+  trip->place_ = sent_ + (out_.size() - written_);
+  if (out_.empty()) {
+    out_.swap(put_);
+  } else {
+    out_ += put_;
+  }
+  put_.clear();
+  if (put_.capacity() > kMostKept) put_.shrink_to_fit();
+  if (lost_) {
+    trip->unsent = true;
     trip->Finish(Trip::End::kLost);
     return trip;
   }
   if (trips_.empty()) trip->begun = reactor_.clock().Steady();
   reactor_.Expect();
   trips_.push_back(trip);
-  Flush();
+  // The first is sent at once: there may be no other.
+  if (std::exchange(sent_in_, reactor_.turn()) != reactor_.turn()) {
+    Write();
+  } else if (!std::exchange(awaiting_, true)) {
+    reactor_.AwaitTurnEnd(socket_);
+  }
   return trip;
 }
 
+void Connection::OnTurnEnd() {
+  awaiting_ = false;
+  Write();
+}
+
 bool Connection::Alive() {
-  if (!lost_ && trips_.empty()) OnReady(/*readable=*/true, /*writable=*/false);
+  if (!lost_ && trips_.empty()) Receive();
   return !lost_;
 }
 
 void Connection::OnReady(bool readable, bool writable) {
   if (lost_) return;
   if (writable) Write();
-  if (!lost_ && readable) {
-    heard_ = reactor_.clock().Steady();
-    received_ += Waiting(socket_);  // what libpq leaves there is counted twice
-    if (pq.consumeInput(connection_) != 1) return Lose();
-    // What is to be sent may be waiting for what the server wants to be rid of.
-    if (writing_) Write();
-    if (lost_) return;
-    Read();
-    // Notices among it were read by now, and are gone.
-    if (received_ > kMostReceived && !trips_.empty()) {
-      trips_.front()->flooded = true;
-      return Lose();
-    }
-  }
+  if (!readable) return;
+  heard_ = reactor_.clock().Steady();
+  Receive();
+  // To read it may have taken long, in which the server was anything but silent.
+  if (!trips_.empty()) heard_ = reactor_.clock().Steady();
 }
 
-void Connection::Flush() {
-  const int left = pq.flush(connection_);
-  if (left < 0) return Lose();
-  const bool writing = left > 0;
-  if (writing == writing_) return;
+void Connection::Write() {
+  do {
+    Flush();
+  } while (!lost_ && written_ == out_.size() && Feed());
+  const bool writing = written_ < out_.size();
+  if (lost_ || writing == writing_) return;
   writing_ = writing;
   reactor_.WatchWriting(socket_, writing_);
 }
 
-void Connection::Write() {
-  Flush();
-  if (copying_ != nullptr && copying_->sending) Feed();
+void Connection::Flush() {
+  while (!lost_ && written_ < out_.size()) {
+    const ssize_t sent = channel_.Send(absl::string_view(out_).substr(written_));
+    if (sent == 0) return Forget();
+    if (sent < 0) {
+      // Its last words may be there to be read, and then its end.
+      shutdown(socket_, SHUT_WR);
+      break;
+    }
+    written_ += static_cast<size_t>(sent);
+    sent_ += static_cast<uint64_t>(sent);
+  }
+  written_ = out_.size();
+  Forget();
 }
 
-bool Connection::BeginCopy() {
-  return trips_.empty() && pq.exitPipelineMode(connection_) == 1 &&
-         pq.sendQuery(connection_, copying_->sql.c_str()) == 1;
+void Connection::Forget() {
+  if (written_ < out_.size() && written_ < kMostKept) return;
+  out_.erase(0, written_);
+  written_ = 0;
+  if (out_.empty() && out_.capacity() > kMostKept) out_.shrink_to_fit();
 }
 
-void Connection::Feed() {
+bool Connection::Feed() {
+  if (copying_ == nullptr || !copying_->sending) return false;
   Copying& copying = *copying_;
-  while (!lost_ && !writing_ && !copying.stopped && copying.sent < copying.data.size()) {
-    const size_t slice = std::min(kCopySlice, copying.data.size() - copying.sent);
-    // It has room, since nothing waits to be sent.
-    if (pq.putCopyData(connection_, copying.data.data() + copying.sent, static_cast<int>(slice)) !=
-        1) {
-      return Lose();
-    }
-    copying.sent += slice;
-    Flush();
+  if (!copying.stopped && copying.sent < copying.data.size()) {
+    const absl::string_view slice =
+        absl::string_view(copying.data).substr(copying.sent, kCopySlice);
+    AppendCopyData(slice, out_);
+    copying.sent += slice.size();
+    return true;
   }
-  if (lost_ || (!copying.stopped && copying.sent < copying.data.size())) return;
   copying.sending = false;
-  if (pq.putCopyEnd(connection_, copying.stopped ? "stopped" : nullptr) != 1) return Lose();
-  Flush();
-}
-
-void Connection::ReadCopy() {
-  while (!lost_ && copying_ != nullptr && !copying_->sending && pq.isBusy(connection_) == 0) {
-    PGresult* const raw = pq.getResult(connection_);
-    if (raw == nullptr) return EndCopy();
-    Result result(raw);
-    if (result.kind() == Result::Kind::kCopyIn) {
-      copying_->sending = true;
-      Feed();
-      continue;
-    }
-    if (result.kind() == Result::Kind::kOther) return Lose();
-    trips_.front()->results.push_back(std::move(result));
+  if (copying.stopped) {
+    AppendCopyFail("stopped", out_);
+  } else {
+    AppendCopyDone(out_);
   }
+  return true;
 }
 
-void Connection::EndCopy() {
-  copying_.reset();
-  if (pq.enterPipelineMode(connection_) != 1) return Lose();
-  FinishTrip();
-  LookAtSettings();
+void Connection::Receive() {
+  size_t total = 0;
+  bool more = true;
+  while (more && !lost_) {
+    const absl::Span<char> room = in_.Room();
+    const ssize_t got = channel_.Receive(room);
+    if (got == 0) return;
+    if (got < 0) return Lose();
+    const auto count = static_cast<size_t>(got);
+    in_.Add(count);
+    Read();
+    total += count;
+    more = channel_.Pending() || (count == room.size() && total < kMostAtOnce);
+  }
 }
 
 void Connection::Read() {
-  if (copying_ != nullptr) return ReadCopy();
-  int ends = 0;  // in a row
-  const size_t before = trips_.size();
-  while (!lost_ && !trips_.empty() && pq.isBusy(connection_) == 0) {
-    PGresult* const raw = pq.getResult(connection_);
-    if (raw == nullptr) {
-      if (++ends > 2) return Lose();  // libpq has lost count, or we have
-      continue;
-    }
-    ends = 0;
-    if (pq.resultStatus(raw) == PGRES_PIPELINE_SYNC) {
-      pq.clear(raw);
+  while (!lost_) {
+    const std::optional<ServerMessage> message = in_.Next();
+    if (!message.has_value()) break;
+    if (!Take(*message)) return Lose();
+  }
+  if (lost_) return;
+  if (in_.too_long()) Flood();
+  if (in_.broken() || in_.too_long()) return Lose();
+  if (trips_.empty()) in_.Rest();
+}
+
+bool Connection::Take(const ServerMessage& message) {
+  switch (message.type) {
+    case MessageType::kNotice:
+      return TakeNotice(message.body);
+    case MessageType::kParameterStatus:
+      return TakeSetting(message.body);
+    case MessageType::kNotification:
+      return true;  // nobody listens
+    default:
+      // Where nothing was asked, it is the server's last word.
+      return !trips_.empty() && TakeAnswer(*trips_.front(), message);
+  }
+}
+
+bool Connection::TakeNotice(absl::string_view body) {
+  const std::optional<ServerError> notice = ReadError(body);
+  if (!notice.has_value()) return false;
+  // A COMMIT that was cancelled while it waited is one that was made, with this warning. Its text
+  // is translated, the name of the function is not.
+  if (notice->routine == "SyncRepWaitForLSN" && !trips_.empty()) {
+    trips_.front()->unconfirmed = true;
+  }
+  return true;
+}
+
+bool Connection::TakeSetting(absl::string_view body) {
+  MessageReader reader(body);
+  const absl::string_view name = reader.Text();
+  const absl::string_view value = reader.Text();
+  for (size_t i = 0; i < kReported.size(); ++i) {
+    if (name == kReported[i]) changed_[i] = value != settings_[i];
+  }
+  return reader.AtEnd();
+}
+
+bool Connection::TakeAnswer(Trip& trip, const ServerMessage& message) {
+  switch (trip.answers_.Take(message, in_.buffer(), trip.results)) {
+    case Answers::Taken::kMore:
+      if (copying_ != nullptr && trip.answers_.failed()) copying_->sending = false;
+      return true;
+    case Answers::Taken::kCopyIn:
+      if (copying_ == nullptr || copying_->sent > 0) return false;
+      copying_->sending = true;
+      Write();
+      return true;
+    case Answers::Taken::kReady:
+      copying_.reset();
       FinishTrip();
-      continue;
-    }
-    Trip& trip = *trips_.front();
-    trip.results.emplace_back(raw);
-    const Result::Kind kind = trip.results.back().kind();
-    // COPY in a pipeline never ends, and whatever is not known cannot be trusted.
-    if (kind == Result::Kind::kOther || kind == Result::Kind::kCopyIn ||
-        kind == Result::Kind::kCopyOut) {
-      return Lose();
-    }
+      return true;
+    case Answers::Taken::kTooMuch:
+      Flood();
+      return false;
+    case Answers::Taken::kStrange:
+      return false;
   }
-  if (!lost_ && trips_.size() < before) LookAtSettings();
-  if (trips_.empty() && !lost_) {
-    // Nothing was asked, so what came is a notice, or the end.
-    while (PGnotify* const notify = pq.notifies(connection_)) pq.freemem(notify);
-    if (ended_ || pq.status(connection_) != CONNECTION_OK) Lose();
-  }
+  return false;
 }
 
 void Connection::FinishTrip() {
@@ -332,12 +366,15 @@ void Connection::FinishTrip() {
   trips_.pop_front();
   reactor_.ExpectNoMore(1);
   const absl::Duration now = heard_;
-  received_ = 0;
   if (!trips_.empty()) trips_.front()->begun = now;
   const absl::Duration took = now - trip->begun;
   trip->over = took < kLong ? now : now - std::min(took, Unread(socket_));
-  trip->block = BlockOf(pq.transactionStatus(connection_));
+  trip->block = block_ = trip->answers_.block();
   trip->Finish(Trip::End::kDone);
+}
+
+void Connection::Flood() {
+  if (!trips_.empty()) trips_.front()->flooded = flooded_ = true;
 }
 
 void Connection::Lose() {
@@ -346,18 +383,21 @@ void Connection::Lose() {
   reactor_.ExpectNoMore(trips_.size());
   std::deque<std::shared_ptr<Trip>> trips;
   trips.swap(trips_);
-  for (const std::shared_ptr<Trip>& trip : trips) trip->Finish(Trip::End::kLost);
+  for (const std::shared_ptr<Trip>& trip : trips) {
+    trip->unsent = trip->place_ >= sent_;
+    trip->Finish(Trip::End::kLost);
+  }
 }
 
 void Connection::Cancel() {
-  if (lost_ || (cancelling_ != nullptr && !cancelling_->answered)) return;
-  stray_cancel_ = stray_cancel_ || (cancelling_ != nullptr && !cancelling_->acknowledged);
+  if (trips_.empty() || (cancelling_ != nullptr && !cancelling_->answered())) return;
+  stray_cancel_ = stray_cancel_ || (cancelling_ != nullptr && !cancelling_->acknowledged());
   cancelling_ = std::make_shared<Cancelling>();
-  Spawn(RunCancel(cancel_, cancelling_));
+  Spawn(RunCancel(cancel_, trips_.back(), cancelling_));
   // A server that waits for data does not see it.
   if (copying_ == nullptr) return;
   copying_->stopped = true;
-  if (copying_->sending) Feed();
+  Write();
 }
 
 // The server acknowledges a cancel after its signal was delivered, and a signal that finds nothing
@@ -365,22 +405,8 @@ void Connection::Cancel() {
 Task<void> Connection::Settle() {
   const std::shared_ptr<Cancelling> cancelling = TakeCancelling();
   if (cancelling == nullptr) co_return;
-  if (!cancelling->answered) {
-    co_await Async<bool>(
-        [&](Completion<bool> done) { cancelling->waiter.emplace(std::move(done)); });
-  }
-  if (stray_cancel_ || !cancelling->acknowledged) Lose();
-}
-
-Block Connection::block() const {
-  return lost_ ? Block::kUnknown : BlockOf(pq.transactionStatus(connection_));
-}
-
-void Connection::LookAtSettings() {
-  settings_changed_ = false;
-  for (size_t i = 0; i < settings_.size() && !settings_changed_; ++i) {
-    settings_changed_ = Reported(connection_, kReported[i]) != settings_[i];
-  }
+  const bool acknowledged = co_await cancelling->Wait();
+  if (stray_cancel_ || !acknowledged) Lose();
 }
 
 }  // namespace sluice::postgres

@@ -1,9 +1,11 @@
-// Connection: one session with a server, in pipeline mode. With connector.cc and result.cc the only
-// place that calls libpq.
+// Connection: one session with a server, which libpq has opened and will close. What goes to and
+// fro in between is written and read here: libpq sends once for each Sync, and makes an object of
+// its own of each result.
 #ifndef SLUICE_SERVER_DB_POSTGRES_CONNECTION_H_
 #define SLUICE_SERVER_DB_POSTGRES_CONNECTION_H_
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -13,53 +15,56 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 
 #include "server/async/completion.h"
 #include "server/async/task.h"
+#include "server/db/postgres/answers.h"
+#include "server/db/postgres/channel.h"
+#include "server/db/postgres/input.h"
+#include "server/db/postgres/protocol.h"
 #include "server/db/postgres/reactor.h"
 #include "server/db/postgres/result.h"
 #include "server/db/postgres/statement_cache.h"
 
-struct pg_conn;
 struct pg_cancel;
+struct pg_conn;
 
 namespace sluice::postgres {
 
-// Values for the parameters of one execution, as libpq takes them.
-class ParameterValues {
+// Cancelling: requests to end what a session runs, all of which must be answered before the session
+// may serve anybody else: they would hit him. The reactor's thread only.
+class Cancelling {
  public:
-  void AddNull();
-  // `bytes` is copied.
-  void Add(absl::string_view bytes, Format format);
+  // Waits until none of them is on its way any more; true if the server has acknowledged each. One
+  // may wait, once.
+  auto Wait() {
+    return Async<bool>([this](Completion<bool> done) {
+      if (answered_) return done.Resolve(acknowledged_);
+      waiter_.emplace(std::move(done));
+    });
+  }
 
-  int count() const { return static_cast<int>(lengths_.size()); }
+  bool answered() const { return answered_; }
+
+  bool acknowledged() const { return acknowledged_; }
+
+  void Answer(bool acknowledged) {
+    answered_ = true;
+    acknowledged_ = acknowledged;
+    if (waiter_.has_value()) std::exchange(waiter_, std::nullopt)->Resolve(acknowledged);
+  }
 
  private:
-  friend class Connection;
-
-  absl::InlinedVector<size_t, 8> offsets_;  // into bytes_; kNull for NULL
-  absl::InlinedVector<int, 8> lengths_;
-  absl::InlinedVector<int, 8> formats_;
-  std::string bytes_;  // each ends with a NUL, as libpq wants of text
-};
-
-// Cancelling: a request to end what a session runs, which must be answered before the session may
-// serve anybody else: it would hit him.
-struct Cancelling {
-  bool answered = false;
-  bool acknowledged = false;
-  std::optional<Completion<bool>> waiter;
+  bool answered_ = false;
+  bool acknowledged_ = false;
+  std::optional<Completion<bool>> waiter_;
 };
 
 // Makes a session forget which numbers it took from sequences.
 inline constexpr char kForgetNumbers[] = "DISCARD SEQUENCES";
-
-// Whether the session is in a transaction, as the server says at each Sync.
-enum class Block { kNone, kOpen, kFailed, kUnknown };
 
 // Trip: messages that were sent together, up to a Sync, and what came back for them. Shared by the
 // connection and whoever waits; the reactor's thread only.
@@ -84,14 +89,14 @@ class Trip {
 
   bool ended() const { return ended_; }
 
-  absl::InlinedVector<Result, 3> results;
-  // After its Sync; not known to libpq while another trip is under way.
-  Block block = Block::kUnknown;
-  absl::Duration begun;          // when the server came to it, on the steady clock
-  absl::Duration over;           // when its Sync came back
-  std::function<void()> on_end;  // for what goes on though nobody waits
-  bool flooded = false;          // lost, since it brought more than anybody may be sent
-  bool unconfirmed = false;      // its COMMIT no longer waited for the standby that it should have
+  Results results;
+  Block block = Block::kUnknown;  // after its Sync
+  absl::Duration begun;           // when the server came to it, on the steady clock
+  absl::Duration over;            // when its Sync came back
+  std::function<void()> on_end;   // for what goes on though nobody waits
+  bool flooded = false;           // lost, since it brought more than anybody may be sent
+  bool unconfirmed = false;       // its COMMIT no longer waited for the standby that it should have
+  bool unsent = false;            // lost, and the server got nothing of it
 
  private:
   friend class Connection;
@@ -111,6 +116,9 @@ class Trip {
   }
 
   std::optional<Completion<End>> waiter_;
+  Answers answers_;
+  bool simple_ = false;  // in the simple protocol
+  uint64_t place_ = 0;   // of its first byte among all that are sent
   bool ended_ = false;
   End end_ = End::kDone;
 };
@@ -118,9 +126,6 @@ class Trip {
 // Owned by its pool; the reactor's thread only.
 class Connection final : public Watcher {
  public:
-  // A result is kept whole until it has ended: no trip may bring more. In bytes.
-  static constexpr int64_t kMostReceived = int64_t{128} << 20;
-
   // Takes over a connection that was made.
   Connection(Reactor& reactor, pg_conn* connection, size_t statement_limit);
   ~Connection() override;
@@ -131,9 +136,16 @@ class Connection final : public Watcher {
   // What follows is sent with the next Sync. Every message has one result in its trip.
   void Prepare(const std::string& name, absl::string_view sql, absl::Span<const Oid> types);
   void Describe(const std::string& name);
-  void Execute(const std::string& name, const ParameterValues& values, Format results);
+  // `columns`: what its rows are, as an execution of the same statement on this connection said;
+  // null: the server is asked.
+  void Execute(const std::string& name,
+               const ParameterValues& values,
+               Format results,
+               std::shared_ptr<const Columns> columns);
   // Prepares and executes without a name; results in text.
   void Run(absl::string_view sql);
+  // The same for what gives no rows, and is not asked for any.
+  void Command(absl::string_view sql);
   void Run(absl::string_view sql, const ParameterValues& values, Format results);
   // The same with types, which the server is to keep to.
   void Run(absl::string_view sql,
@@ -141,8 +153,8 @@ class Connection final : public Watcher {
            const ParameterValues& values,
            Format results);
   // Commands, the last of which is COPY ... FROM STDIN, and what it reads. They have a trip to
-  // themselves, while nothing else is under way: pipeline mode has to be left for it.
-  void Copy(std::string sql, std::string data);
+  // themselves, while nothing else is under way.
+  void Copy(const std::string& sql, std::string data);
 
   // Ends the trip and sends it.
   std::shared_ptr<Trip> Sync();
@@ -169,14 +181,17 @@ class Connection final : public Watcher {
   // Since when it has been waited for a sign of the server; only while a trip is under way.
   absl::Duration silent_since() const { return std::max(trips_.front()->begun, heard_); }
 
-  // After the last trip.
-  Block block() const;
+  // After the last trip; not known while one is under way.
+  Block block() const { return lost_ || !trips_.empty() ? Block::kUnknown : block_; }
 
   // What was reported at the start still holds: a setting that clients can see was not changed.
-  bool SettingsUnchanged() const { return !settings_changed_; }
+  bool SettingsUnchanged() const {
+    return std::none_of(changed_.begin(), changed_.end(), [](bool changed) { return changed; });
+  }
 
-  // Asks the server to end what runs; at most one request is under way. Only on a connection that
-  // one caller has for himself.
+  // Asks the server to end what is under way, again and again until it is over: one who has not
+  // begun with it yet takes no notice. One request at a time. Only on a connection that one caller
+  // has for himself.
   void Cancel();
 
   // Null: none was made since the last time that this was asked.
@@ -198,51 +213,77 @@ class Connection final : public Watcher {
  private:
   // A COPY, from when it is put together to its end.
   struct Copying {
-    std::string sql;
     std::string data;
     size_t sent = 0;       // of the data
     bool sending = false;  // the server has asked for the data
     bool stopped = false;  // it is to fail
   };
 
-  static void OnNotice(void* connection, const pg_result* result);
-
   void OnReady(bool readable, bool writable) override;
-  void Flush();
+  void OnTurnEnd() override;
+
+  // The trip that is put together.
+  Trip& Next();
+  // Sends as much as the socket takes.
   void Write();
+  void Flush();
+  // Lets go of what was sent.
+  void Forget();
+  // Appends some more of a COPY's data. False: there is nothing to be appended.
+  bool Feed();
+
+  void Receive();
+  // Takes the messages that are here.
   void Read();
-  bool BeginCopy();
-  // Sends as much of its data as the socket takes.
-  void Feed();
-  void ReadCopy();
-  void EndCopy();
-  void Sent(int ok);
+  // False: it is not what a server says here, and the connection is not to be trusted.
+  bool Take(const ServerMessage& message);
+  bool TakeAnswer(Trip& trip, const ServerMessage& message);
+  bool TakeSetting(absl::string_view body);
+  bool TakeNotice(absl::string_view body);
   void FinishTrip();
+  // What was brought is more than anybody may be sent.
+  void Flood();
   // Ends every trip.
   void Lose();
-  void LookAtSettings();
+
+  // Settings that the server reports whenever they change.
+  static constexpr std::array<const char*, 7> kReported = {
+      "client_encoding",       "DateStyle",
+      "IntervalStyle",         "TimeZone",
+      "session_authorization", "standard_conforming_strings",
+      "application_name"};
 
   Reactor& reactor_;
   pg_conn* const connection_;
+  Channel channel_;
   const std::shared_ptr<pg_cancel> cancel_;
   std::shared_ptr<Cancelling> cancelling_;
   const int socket_;
   const absl::Duration made_;
   const uint64_t serial_;
   StatementCache statements_;
+
   std::deque<std::shared_ptr<Trip>> trips_;
   std::shared_ptr<Trip> next_;  // being put together
   std::unique_ptr<Copying> copying_;
-  bool writing_ = false;  // the socket took not all that is to be sent
-  bool lost_ = false;
-  bool ended_ = false;  // the server has said so
-  bool stray_cancel_ = false;
-  std::vector<std::string> settings_;  // as reported at the start
-  bool settings_changed_ = false;
+  std::string put_;        // the messages of next_
+  std::string out_;        // those of trips, from `written_` on still to be sent
+  size_t written_ = 0;     // of out_
+  uint64_t sent_ = 0;      // bytes in all
+  uint64_t sent_in_ = 0;   // the reactor's turn in which something was sent last
+  bool awaiting_ = false;  // the end of that turn, to send the rest
+  bool writing_ = false;   // the socket took not all that is to be sent
+
+  Input in_{Answers::kMost};
   absl::Duration heard_;  // when something last came
-  int64_t received_ = 0;  // since the end of a trip, in bytes, about
+
+  Block block_ = Block::kNone;
+  bool lost_ = false;
+  bool flooded_ = false;  // lost for the size of what came
+  bool stray_cancel_ = false;
   bool counted_ = false;
-  uint64_t sent_in_ = 0;  // the reactor's turn in which something was sent last
+  std::array<std::string, kReported.size()> settings_;  // as reported at the start
+  std::array<bool, kReported.size()> changed_{};
 };
 
 }  // namespace sluice::postgres

@@ -275,6 +275,9 @@ absl::StatusOr<RawConnection> ConnectTo(const Keywords& keywords, absl::Duration
     return ConnectFailed("");
   }
   pq.setErrorVerbosity(connection.get(), PQERRORS_SQLSTATE);
+  // libpq would write them to our standard error.
+  pq.setNoticeReceiver(
+      connection.get(), [](void* /*unused*/, const PGresult* /*notice*/) {}, nullptr);
   Login login;
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (status == PGRES_POLLING_WRITING || status == PGRES_POLLING_READING) {
@@ -288,7 +291,6 @@ absl::StatusOr<RawConnection> ConnectTo(const Keywords& keywords, absl::Duration
   if (status != PGRES_POLLING_OK) {
     return ConnectFailed(SqlstateIn(pq.errorMessage(connection.get())));
   }
-  pq.setErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
   return connection;
 }
 

@@ -8,7 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "server/base/clock.h"
 #include "server/base/errors.h"
+#include "server/base/log.h"
 #include "server/base/status.h"
 #include "server/db/postgres/request_log.h"
 #include "server/db/postgres/session_settings.h"
@@ -28,6 +30,11 @@ using ResultsOr = absl::StatusOr<db::BatchResults>;
 // How long an answer waits for what may still be committed: half of what the caller gives it.
 constexpr absl::Duration kLongestLookout = absl::Seconds(1);
 constexpr absl::Duration kShortestLookout = absl::Milliseconds(1);
+
+// Closing is told of while it takes long. Every step of it has a limit, and together they take less
+// than this; only a COMMIT may have longer, which has its own.
+constexpr absl::Duration kCloseLook = absl::Seconds(5);
+constexpr absl::Duration kLongestClose = absl::Seconds(20);
 
 // The operator's settings with what the target says otherwise.
 db::PostgresSettings SettingsFor(const ConnectTarget& target, db::PostgresSettings settings) {
@@ -90,7 +97,8 @@ Task<ResultsOr> BatchInOne(Backend& backend,
                            const db::Batch& batch,
                            const db::TransactionOptions& options) {
   const auto work = std::make_shared<Work>(backend, options);
-  CO_TRY(db::BatchResults results, co_await work->ExecuteBatch(caller, batch));
+  CO_TRY(db::BatchResults results, co_await work->ExecuteBatch(caller, batch, /*commits=*/true));
+  if (work->committed()) co_return results;
   if (batch.validate_only) {
     co_await work->Rollback(caller);
     co_return results;
@@ -221,15 +229,9 @@ Task<void> CloseLater(std::shared_ptr<Backend> backend) {
   co_await backend->Close();
 }
 
-Task<bool> CloseNow(std::shared_ptr<Backend> backend, Notification& closed) {
+Task<void> CloseAndTell(std::shared_ptr<Backend> backend, std::shared_ptr<Notification> closed) {
   co_await backend->Close();
-  closed.Notify();
-  co_return true;
-}
-
-Task<void> CloseInBackground(std::shared_ptr<Backend> backend, Notification& closed) {
-  const bool done = co_await CloseNow(std::move(backend), closed);
-  static_cast<void>(done);
+  closed->Notify();
 }
 
 }  // namespace
@@ -371,10 +373,22 @@ void Database::Close() {
   MutexLock lock(&close_mu_);
   if (std::exchange(closed_, true)) return;
   closing_.store(true, std::memory_order_release);
-  Notification closed;
+  const auto closed = std::make_shared<Notification>();
   backend_->reactor().PostFunction(
-      [backend = backend_, &closed] { Spawn(CloseInBackground(backend, closed)); });
-  closed.WaitForNotification();
+      [backend = backend_, closed] { Spawn(CloseAndTell(backend, closed)); });
+  const Clock& clock = backend_->reactor().clock();
+  const absl::Duration end = clock.Steady() + kLongestClose;
+  while (!closed->WaitForNotificationWithTimeout(kCloseLook)) {
+    const bool late = clock.Steady() >= end && backend_->commits() == 0;
+    (late ? log::Error : log::Warning)("postgres", "connections are still being closed",
+                                       {{"open", backend_->pool().open()},
+                                        {"leased", backend_->pool().leased()},
+                                        {"waiting", backend_->pool().waiting()},
+                                        {"on_lanes", backend_->lanes().in_flight()},
+                                        {"committing", backend_->commits()},
+                                        {"given_up", late}});
+    if (late) return;
+  }
 }
 
 }  // namespace sluice::postgres

@@ -199,7 +199,7 @@ Task<absl::StatusOr<Message>> ReadTable(Backend& backend,
                                         const std::string& schema,
                                         const std::string& table) {
   if (backend.closing()) co_return errors::PoolClosed();
-  // libpq would end the text at a NUL, which no name has.
+  // The server refuses a text with a NUL, which no name has.
   const bool possible = absl::StrCat(schema, table).find('\0') == std::string::npos;
   ParameterValues names;
   names.Add(possible ? schema : "", Format::kText);

@@ -56,7 +56,7 @@ class Lanes::Lane {
   Task<std::shared_ptr<Connection>> Open(Caller& caller) {
     if (Ready()) co_return connection_;
     if (!std::exchange(opening_, true)) {
-      Drop();
+      CloseCurrent();
       Spawn(Make());
     }
     // An attempt that was not even begun has ended by now.
@@ -70,7 +70,9 @@ class Lanes::Lane {
     if (connection_ != nullptr) retired_.push_back(std::move(connection_));
   }
 
-  void CloseRetired() {
+  // What is lost holds the rows that it was given, which may be many.
+  void CloseGone() {
+    if (connection_ != nullptr && connection_->lost()) CloseCurrent();
     for (size_t i = 0; i < retired_.size();) {
       if (retired_[i]->trips() > 0) {
         ++i;
@@ -89,9 +91,7 @@ class Lanes::Lane {
   }
 
   void Drop() {
-    lanes_.reactor_.CancelTimer(silence_);
-    watching_ = false;
-    if (connection_ != nullptr) lanes_.pool_.CloseLane(std::move(connection_));
+    CloseCurrent();
     for (std::shared_ptr<Connection>& each : retired_) lanes_.pool_.CloseLane(std::move(each));
     retired_.clear();
   }
@@ -106,6 +106,12 @@ class Lanes::Lane {
 
     Lane& lane;
   };
+
+  void CloseCurrent() {
+    lanes_.reactor_.CancelTimer(silence_);
+    watching_ = false;
+    if (connection_ != nullptr) lanes_.pool_.CloseLane(std::move(connection_));
+  }
 
   bool Ready() {
     if (connection_ == nullptr || !connection_->Alive()) return false;
@@ -211,9 +217,10 @@ Task<std::optional<absl::StatusOr<db::Rows>>> Lanes::TryExecute(Caller& caller,
   } else if (report.ran) {
     plan->speed.Learn(report.took);
   }
-  // What wrote nothing, as the server itself saw to, may be asked again.
-  const bool again =
-      overran || ((report.lost || used_up) && statement.read_only && !caller.stopped());
+  // What wrote nothing, as the server itself saw to, may be asked again, and so may what the server
+  // has not seen.
+  const bool harmless = statement.read_only || report.unsent;
+  const bool again = overran || ((report.lost || used_up) && harmless && !caller.stopped());
   if (seat.orphan_ != nullptr && !seat.orphan_->ended()) {
     LeaveLater(std::move(seat), plan);
   } else {
@@ -285,7 +292,7 @@ void Lanes::Leave(Seat& seat) {
   --seat.lane_->inside;
   if (seat.unknown_) seat.lane_->unknown = false;
   seat.connection_.reset();
-  seat.lane_->CloseRetired();
+  seat.lane_->CloseGone();
   in_flight_.fetch_sub(1, std::memory_order_relaxed);
   queue_.WakeOne();
   if (in_flight() == 0) idle_.WakeAll();

@@ -10,15 +10,9 @@ namespace sluice::postgres {
 // Each without its PQ.
 // clang-format off
 #define SLUICE_LIBPQ_FUNCTIONS(X)                                                               \
-  X(cancel) X(clear) X(cmdStatus) X(cmdTuples) X(connectPoll) X(connectStartParams)             \
-  X(consumeInput) X(enterPipelineMode) X(errorMessage) X(exitPipelineMode) X(fformat)           \
-  X(finish) X(flush) X(fmod) X(fname) X(freeCancel) X(freemem) X(ftable) X(ftablecol)           \
-  X(ftype) X(getCancel) X(getResult) X(getisnull) X(getlength) X(getvalue) X(isBusy)            \
-  X(nfields) X(notifies) X(nparams) X(ntuples) X(parameterStatus) X(paramtype)                  \
-  X(pipelineSync) X(putCopyData) X(putCopyEnd) X(resultErrorField) X(resultMemorySize)          \
-  X(resultStatus) X(sendDescribePrepared) X(sendPrepare) X(sendQuery) X(sendQueryParams)        \
-  X(sendQueryPrepared) X(setErrorVerbosity)                                                     \
-  X(setNoticeReceiver) X(setnonblocking) X(socket) X(status) X(transactionStatus)
+  X(cancel) X(connectPoll) X(connectStartParams) X(errorMessage) X(finish) X(freeCancel)        \
+  X(getCancel) X(parameterStatus) X(setErrorVerbosity) X(setNoticeReceiver) X(setnonblocking)   \
+  X(socket) X(sslStruct) X(status)
 
 // clang-format on
 

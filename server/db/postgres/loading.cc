@@ -395,7 +395,7 @@ Task<void> Loading::Abandon(Caller& caller) {
   if (finished_ || !begun_ || work_ == nullptr) co_return;
   finished_ = true;
   if (!nested_) {
-    if (flight_.has_value()) co_await work_->StopCopy(flight_->copy);
+    if (flight_.has_value()) co_await work_->Stop(flight_->copy);
     co_await work_->Rollback(caller);
     co_return;
   }

@@ -54,13 +54,6 @@ class Speed {
   int score_ = 0;
 };
 
-// PlanColumn: a column as the server describes it, which the table's owner may change.
-struct PlanColumn {
-  std::string name;
-  Oid type = 0;
-  int modifier = -1;
-};
-
 struct Plan {
   uint64_t id = 0;  // never used twice in a process
   // By its text alone.
@@ -82,14 +75,24 @@ struct Plan {
   std::vector<Oid> parameters;
   bool has_columns = false;
   Format results = Format::kText;
-  std::vector<PlanColumn> columns;
-  std::string encoded_columns;  // `columns` of the reply, in wire form
+  std::shared_ptr<const Columns> columns;  // which the owner of their table may change
+  std::shared_ptr<const Columns> told;     // the same, by an execution; null before the first
+  std::string encoded_columns;             // `columns` of the reply, in wire form
 
   Speed speed;
   bool large = false;     // had more rows, or bytes, than were asked for
   int64_t row_bytes = 0;  // that a row took here, last time; 0 = not known
   bool learning = false;  // somebody runs it for the first time
   WaitList followers;     // and others wait for how that goes
+
+  // It brought more than may be taken at once: a few rows at a time, until one is seen.
+  void LearnWide() {
+    large = true;
+    row_bytes = std::max(row_bytes, kWideRow);
+  }
+
+ private:
+  static constexpr int64_t kWideRow = 1 << 20;
 };
 
 // PlanBook: the plans of one database, the most recently used ones. The reactor's thread only.

@@ -367,13 +367,10 @@ Task<void> Pool::Settle(std::unique_ptr<Connection> connection, Hygiene hygiene)
 
 Task<bool> Pool::CleanUp(Connection& connection, Hygiene hygiene) {
   const std::shared_ptr<Cancelling> cancelling = connection.TakeCancelling();
-  if (cancelling != nullptr && !cancelling->answered) {
-    co_await Async<bool>(
-        [&](Completion<bool> done) { cancelling->waiter.emplace(std::move(done)); });
-  }
+  bool acknowledged = true;
+  if (cancelling != nullptr) acknowledged = co_await cancelling->Wait();
   // It may still come, and would hit somebody else.
-  if (connection.stray_cancel()) co_return false;
-  if (cancelling != nullptr && !cancelling->acknowledged) co_return false;
+  if (connection.stray_cancel() || !acknowledged) co_return false;
   if (connection.trips() > 0 || cancelling != nullptr) {
     // A cancel that came late hits this instead of somebody else's statement.
     const bool over = co_await Finish(connection, "");

@@ -8,12 +8,9 @@
 #include <thread>
 #include <utility>
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "absl/time/time.h"
@@ -116,7 +113,7 @@ bool Reactor::Turn() {
   more = RunLocal() || more;
   more = RunTimers() || more;
   more = RunDrainHooks() || more;
-  Uncork();
+  EndTurn();
   more_.store(more, std::memory_order_relaxed);
   return more;
 }
@@ -173,17 +170,13 @@ void Reactor::Watch(int socket, Watcher* watcher) {
   Add(sockets_, socket);
 }
 
-// Sockets of another kind refuse, and then send as they are told.
-void Reactor::Cork(int socket) {
-  if (std::find(corked_.begin(), corked_.end(), socket) != corked_.end()) return;
-  const int on = 1;
-  if (setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0) corked_.push_back(socket);
-}
-
-void Reactor::Uncork() {
-  const int off = 0;
-  for (const int socket : corked_) setsockopt(socket, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
-  corked_.clear();
+void Reactor::EndTurn() {
+  // What they do may end others.
+  for (size_t i = 0; i < awaited_.size(); ++i) {
+    const auto watcher = watchers_.find(awaited_[i]);
+    if (watcher != watchers_.end()) watcher->second->OnTurnEnd();
+  }
+  awaited_.clear();
 }
 
 void Reactor::WatchWriting(int socket, bool writing) {
@@ -195,7 +188,6 @@ void Reactor::WatchWriting(int socket, bool writing) {
 
 void Reactor::Unwatch(int socket) {
   watchers_.erase(socket);
-  corked_.erase(std::remove(corked_.begin(), corked_.end(), socket), corked_.end());
   epoll_ctl(sockets_, EPOLL_CTL_DEL, socket, nullptr);
 }
 

@@ -21,6 +21,9 @@ class Watcher {
  public:
   virtual void OnReady(bool readable, bool writable) = 0;
 
+  // Told at the end of a turn in which it was asked for.
+  virtual void OnTurnEnd() {}
+
  protected:
   virtual ~Watcher() = default;
 };
@@ -42,9 +45,9 @@ class Reactor final : public Executor, public Guest {
   void WatchWriting(int socket, bool writing);
   void Unwatch(int socket);
 
-  // What is sent there stays here until the end of this turn: many messages then cost one wake-up
-  // of the server.
-  void Cork(int socket);
+  // Tells the socket's watcher of the end of this turn: many messages are sent together then, and
+  // cost one wake-up of the server.
+  void AwaitTurnEnd(int socket) { awaited_.push_back(socket); }
 
   // Different for each turn.
   uint64_t turn() const { return turns_; }
@@ -78,7 +81,7 @@ class Reactor final : public Executor, public Guest {
   bool Turn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(turn_);
   // Handles what sockets are ready for. True if one was.
   bool Poll();
-  void Uncork();
+  void EndTurn();
 
   const int sockets_;  // an epoll instance
   const int outer_;    // another, which the thread sleeps on: of the sockets and of wake_
@@ -90,7 +93,7 @@ class Reactor final : public Executor, public Guest {
   std::atomic<int> attendants_{0};
   std::atomic<bool> more_{false};  // there may be more to do right now
   absl::flat_hash_map<int, Watcher*> watchers_;
-  std::vector<int> corked_;
+  std::vector<int> awaited_;  // sockets whose watchers are told of the end of the turn
   uint64_t turns_ = 0;
 };
 

@@ -81,6 +81,13 @@ std::string UnreserveSql() {
          "$3::bigint";
 }
 
+std::string ForgetSql() {
+  return absl::StrCat(
+      "WITH old AS (SELECT ctid FROM sluice_request WHERE made < now() - ", kDay, " LIMIT ",
+      kMostForgotten,
+      " FOR UPDATE SKIP LOCKED) DELETE FROM sluice_request AS r USING old WHERE r.ctid = old.ctid");
+}
+
 std::string StoreSql() {
   return "UPDATE sluice_request SET reply = $4::bytea, kept = $5::boolean, content = $6::bytea "
          "WHERE scope = $1::bytea "

@@ -36,6 +36,10 @@ absl::StatusOr<std::optional<db::BatchResults>> Found(const Result& result,
 // Gives a reserved key back; its values are those of FindSql.
 std::string UnreserveSql();
 
+// Deletes some of those that are older than a day; whoever uses one of them again is left alone.
+inline constexpr int64_t kMostForgotten = 1000;
+std::string ForgetSql();
+
 // Stores the answer with a reserved key.
 std::string StoreSql();
 ParameterValues StoreValues(const db::RequestKey& key, const db::BatchResults& results);

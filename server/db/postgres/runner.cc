@@ -25,9 +25,8 @@ using errors::Executed;
 // Types made of types made of types: each level is a question to the server.
 constexpr int kMostTypeLevels = 8;
 constexpr size_t kNameBytes = 4096;
-// What a row of a result that was too large is taken to be, until one is seen.
-constexpr int64_t kWideRow = 1 << 20;
 constexpr absl::string_view kLockTimeout = "55P03";
+constexpr absl::string_view kNoSuchStatement = "26000";
 
 // What the server knows of types, for TypeBook. One row a type.
 constexpr absl::string_view kTypesQuery =
@@ -89,6 +88,14 @@ Type TypeOf(const Result& result, int row) {
   return type;
 }
 
+// As far as a reply tells of them.
+bool Same(const Columns& one, const Columns& other) {
+  return std::equal(one.columns.begin(), one.columns.end(), other.columns.begin(),
+                    other.columns.end(), [](const Column& a, const Column& b) {
+                      return a.type == b.type && a.modifier == b.modifier && a.name == b.name;
+                    });
+}
+
 std::string FirstWord(absl::string_view tag) {
   return std::string(tag.substr(0, tag.find(' ')));
 }
@@ -113,6 +120,10 @@ std::string EncodeColumns(const Result& description, const TypeBook& types) {
 Executed Lost(const Setting& setting) {
   if (setting.in_transaction) return Executed::kRolledBack;
   return setting.read_only ? Executed::kNo : Executed::kUnknown;
+}
+
+Executed Lost(const Trip& trip, const Setting& setting) {
+  return trip.unsent && !setting.in_transaction ? Executed::kNo : Lost(setting);
 }
 
 }  // namespace
@@ -162,13 +173,13 @@ Task<absl::Status> Runner::Learn(Link& link,
                                  const Setting& setting) {
   if (plan->described) co_return absl::OkStatus();
   Connection& connection = link.connection();
-  const std::string* name = connection.statements().Find(plan->id);
-  const bool fresh = name == nullptr;
+  const StatementCache::Prepared* prepared = connection.statements().Find(plan->id);
+  const bool fresh = prepared == nullptr;
   if (fresh) {
-    name = &connection.statements().Add(plan->id);
-    connection.Prepare(*name, plan->sql, plan->asked);
+    prepared = &connection.statements().Add(plan->id);
+    connection.Prepare(prepared->name, plan->sql, plan->asked);
   }
-  connection.Describe(*name);
+  connection.Describe(prepared->name);
   Setting asking = setting;
   asking.read_only = true;  // to compile a statement writes nothing
   const Trial trial = co_await Go(link, caller, plan.get(), fresh ? 1 : 0, asking);
@@ -195,12 +206,11 @@ void Runner::Keep(const Result& description, Plan& plan) const {
     plan.parameters.push_back(description.parameter(i));
   }
   bool binary = true;
-  plan.columns.clear();
   for (int i = 0; i < description.columns(); ++i) {
     binary = binary && types_.HasBinary(description.type(i));
-    plan.columns.push_back(
-        {std::string(description.name(i)), description.type(i), description.modifier(i)});
   }
+  plan.columns = description.shape();
+  plan.told = nullptr;
   plan.has_columns = description.columns() > 0 || plan.reads;
   plan.results = binary ? Format::kBinary : Format::kText;
   plan.encoded_columns = EncodeColumns(description, types_);
@@ -208,13 +218,9 @@ void Runner::Keep(const Result& description, Plan& plan) const {
 }
 
 std::string Runner::Head(const Result& result, const Plan& plan) const {
-  bool same = static_cast<size_t>(result.columns()) == plan.columns.size();
-  for (int i = 0; same && i < result.columns(); ++i) {
-    const PlanColumn& column = plan.columns[static_cast<size_t>(i)];
-    same = column.type == result.type(i) && column.modifier == result.modifier(i) &&
-           column.name == result.name(i);
+  if (result.shape() == plan.told || Same(*result.shape(), *plan.columns)) {
+    return plan.encoded_columns;
   }
-  if (same) return plan.encoded_columns;
   plans_.Forget(plan);
   return EncodeColumns(result, types_);
 }
@@ -254,23 +260,43 @@ void Runner::Send(Connection& connection,
                   const Plan& plan,
                   const ParameterValues& values,
                   bool again) const {
-  const std::string* name = connection.statements().Find(plan.id);
-  if (name == nullptr) {
-    name = &connection.statements().Add(plan.id);
+  const StatementCache::Prepared* prepared = connection.statements().Find(plan.id);
+  if (prepared == nullptr) {
+    prepared = &connection.statements().Add(plan.id);
     // With the types that its values are for: a server that would see it otherwise now says so.
-    if (!again) connection.Prepare(*name, plan.sql, plan.parameters);
+    if (!again) connection.Prepare(prepared->name, plan.sql, plan.parameters);
   }
-  connection.Execute(*name, values, plan.results);
+  connection.Execute(prepared->name, values, plan.results, prepared->columns);
   if (plan.counts) connection.set_counted(true);
+}
+
+void Runner::Remember(Connection& connection, Plan& plan, const Result& result) const {
+  // A prepared FETCH, and what else is no query, gives whatever the name stands for by then.
+  if (result.shape() == plan.told || !plan.plain) return;
+  StatementCache::Prepared* const prepared = connection.statements().Find(plan.id);
+  if (prepared == nullptr || prepared->columns != nullptr) return;
+  if (plan.told == nullptr && Same(*result.shape(), *plan.columns)) plan.told = result.shape();
+  const bool same = plan.told != nullptr && Same(*result.shape(), *plan.told);
+  prepared->columns = same ? plan.told : result.shape();
 }
 
 Task<Trial> Runner::Go(
     Link& link, Caller& caller, const Plan* plan, int first, const Setting& setting) {
   Connection& connection = link.connection();
+  if (connection.cancelling()) co_await connection.Settle();
+  Trial trial = co_await Await(link, caller, plan, connection.Sync(), first, setting);
+  co_return trial;
+}
+
+Task<Trial> Runner::Await(Link& link,
+                          Caller& caller,
+                          const Plan* plan,
+                          std::shared_ptr<Trip> trip,
+                          int first,
+                          const Setting& setting) {
   Trial trial;
   trial.first = first;
-  if (connection.cancelling()) co_await connection.Settle();
-  trial.trip = connection.Sync();
+  trial.trip = std::move(trip);
   trial.end = co_await link.Await(trial.trip, caller);
   if (trial.end != Trip::End::kDone) {
     trial.status = WhyLost(trial, caller, setting);
@@ -285,9 +311,18 @@ Task<Trial> Runner::Go(
     break;
   }
   if (trial.trip->unconfirmed && trial.status.ok()) trial.status = errors::CommitUnconfirmed();
-  // What no longer fits must not be taken for prepared.
-  if (trial.stale) connection.statements().Remove(plan->id);
+  if (trial.stale) Outdate(link.connection(), *plan, trial.error);
   co_return trial;
+}
+
+// What no longer fits must not be taken for prepared. Where the session has forgotten one, by a
+// function that called for it, it has forgotten all.
+void Runner::Outdate(Connection& connection, const Plan& plan, const ServerError& error) const {
+  if (error.sqlstate == kNoSuchStatement) {
+    connection.statements().Clear();
+  } else {
+    connection.statements().Remove(plan.id);
+  }
 }
 
 void Runner::Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const {
@@ -328,11 +363,9 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     if (!setting.in_transaction) Evict(connection);
     report.ran = trial.end == Trip::End::kDone;
     report.lost = trial.end == Trip::End::kLost;
+    report.unsent = trial.trip->unsent;
     report.flooded = trial.trip->flooded;
-    if (report.flooded) {
-      plan->large = true;
-      plan->row_bytes = std::max(plan->row_bytes, kWideRow);
-    }
+    if (report.flooded) plan->LearnWide();
     report.took = trial.trip->over - trial.trip->begun;
     report.timed_out =
         !caller.stopped() && (IsCancelled(trial.sqlstate) || trial.sqlstate == kLockTimeout);
@@ -345,6 +378,7 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     report.trip = trial.trip;
     report.first = first;
     const Result& result = trial.trip->results[static_cast<size_t>(first)];
+    Remember(connection, *plan, result);
     if (report.whole) co_return FactsOf(result, *plan);
     // What was done is not told undone, whatever of its rows cannot be told.
     const bool done = !setting.in_transaction && !plan->reads;
@@ -399,9 +433,7 @@ absl::Status Runner::AppendRows(const Result& result,
   for (int row = 0; row < result.rows(); ++row) {
     rows.truncated = rows.truncated || rows.count == room.rows;
     if (rows.truncated) break;
-    for (int i = 0; i < result.columns(); ++i) {
-      cells[static_cast<size_t>(i)] = result.cell(row, i);
-    }
+    result.Cells(row, absl::MakeSpan(cells));
     const size_t before = rows.wire.size();
     TRY_STATUS(decoder.Append(cells, room.bytes, rows.wire, split));
     const bool too_large = !split.empty() || rows.wire.size() - before > bytes;
@@ -432,7 +464,9 @@ absl::Status Runner::Why(const Result& result, Caller& caller, const Setting& se
   const ServerError error = result.error();
   if (IsCancelled(error.sqlstate) && caller.stopped()) return caller.Why(Executed::kRolledBack);
   ErrorContext context;
-  context.executed = EndsSession(error.sqlstate) ? Lost(setting) : Executed::kRolledBack;
+  // An honest server gives each of its errors a code.
+  const bool untold = error.sqlstate.empty() || EndsSession(error.sqlstate);
+  context.executed = untold ? Lost(setting) : Executed::kRolledBack;
   if (setting.may_commit && !setting.in_transaction) context.executed = Executed::kUnknown;
   context.in_transaction = setting.in_transaction;
   context.read_only_policy = setting.read_only_policy;
@@ -442,11 +476,10 @@ absl::Status Runner::Why(const Result& result, Caller& caller, const Setting& se
 absl::Status Runner::WhyLost(const Trial& trial, Caller& caller, const Setting& setting) const {
   if (trial.end == Trip::End::kAbandoned) return caller.Why(Lost(setting));
   if (trial.trip->flooded) {
-    return errors::WithExecuted(
-        errors::ValueTooLarge("The result", Connection::kMostReceived, "StreamQuery"),
-        Lost(setting));
+    return errors::WithExecuted(errors::ValueTooLarge("The result", Answers::kMost, "StreamQuery"),
+                                Lost(setting));
   }
-  return errors::BackendLost(Lost(setting), setting.in_transaction);
+  return errors::BackendLost(Lost(*trial.trip, setting), setting.in_transaction);
 }
 
 }  // namespace sluice::postgres

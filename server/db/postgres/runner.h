@@ -88,8 +88,21 @@ class Runner {
   // After a trip that prepared a plan with the message at `place`: whether it is prepared now.
   void Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const;
 
+  // After an error that says that a prepared statement no longer fits, or is gone.
+  void Outdate(Connection& connection, const Plan& plan, const ServerError& error) const;
+
+  // After an execution of a query: what its rows are need not be asked again on this connection.
+  void Remember(Connection& connection, Plan& plan, const Result& result) const;
+
   // Sends what was added, and waits. `first`: which of its results is the statement's.
   Task<Trial> Go(Link& link, Caller& caller, const Plan* plan, int first, const Setting& setting);
+  // Waits for what was sent.
+  Task<Trial> Await(Link& link,
+                    Caller& caller,
+                    const Plan* plan,
+                    std::shared_ptr<Trip> trip,
+                    int first,
+                    const Setting& setting);
 
   // How an execution goes, beside its answer.
   struct Report {
@@ -108,6 +121,7 @@ class Runner {
     bool unlearnt = false;   // the session's own limit ended the description; nothing ran
     bool timed_out = false;  // the session's own limit, and nobody's wish, ended it
     bool lost = false;       // the connection ended first
+    bool unsent = false;     // and the server got nothing of it
     bool flooded = false;    // for the size of what it brought
     absl::Duration took;     // of the server's time
   };

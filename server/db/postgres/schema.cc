@@ -103,7 +103,7 @@ Task<absl::StatusOr<db::TableList>> ReadTables(Backend& backend,
                                                Caller& caller,
                                                const db::TableFilter& filter) {
   db::TableList list;
-  // No name has one, and libpq would end the text there.
+  // No name has one, and the server refuses such a text.
   if (HasNul(filter.schema) || HasNul(filter.name_prefix)) co_return list;
   ParameterValues values;
   values.Add(filter.schema, Format::kText);

@@ -154,6 +154,11 @@ bool IsChangedPlan(const ServerError& error) {
           absl::StartsWith(error.message, "cached plan must not change"));
 }
 
+// One of ours, that is: nobody else's are run here.
+bool IsForgottenStatement(const ServerError& error) {
+  return error.sqlstate == "26000" && absl::StrContains(error.message, "\"sluice_");
+}
+
 // What is said in place of the server's words, where those would say too little, or too much.
 absl::Status WithoutItsWords(Kind kind, const ErrorContext& context) {
   switch (kind) {
@@ -212,8 +217,8 @@ void Amend(const ServerError& error,
     failure.code = StatusCode::kPermissionDenied;
   }
   // In a transaction the statement alone cannot be sent again: what came before it is gone, too.
-  if (context.in_transaction &&
-      (failure.code == StatusCode::kUnavailable || IsChangedPlan(error))) {
+  if (context.in_transaction && (failure.code == StatusCode::kUnavailable || IsChangedPlan(error) ||
+                                 IsForgottenStatement(error))) {
     failure.code = StatusCode::kAborted;
   }
   // UNAVAILABLE is a promise that clients act upon by themselves.

@@ -5,12 +5,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+
+#include "server/db/postgres/protocol.h"
 
 namespace sluice::postgres {
 
@@ -21,21 +24,29 @@ class StatementCache {
  public:
   explicit StatementCache(size_t limit) : limit_(limit) {}
 
-  // The name of a plan's statement; null if it is not prepared.
-  const std::string* Find(uint64_t plan) {
+  struct Prepared {
+    uint64_t plan = 0;
+    std::string name;
+    // What it gives, if it is a query: that does not change while it is prepared, the server
+    // refuses to run it then. Null: not known.
+    std::shared_ptr<const Columns> columns;
+  };
+
+  // A plan's statement; null if it is not prepared.
+  Prepared* Find(uint64_t plan) {
     const auto found = by_plan_.find(plan);
     if (found == by_plan_.end()) return nullptr;
     order_.splice(order_.begin(), order_, found->second);
-    return &found->second->second;
+    return &*found->second;
   }
 
   // A new name for a plan that is not there.
-  const std::string& Add(uint64_t plan) {
-    static const std::string* const unnamed = new std::string;
+  const Prepared& Add(uint64_t plan) {
+    static const auto* const unnamed = new Prepared;
     if (limit_ == 0) return *unnamed;
-    order_.emplace_front(plan, absl::StrCat("sluice_", ++last_));
+    order_.push_front({plan, absl::StrCat("sluice_", ++last_), nullptr});
     by_plan_[plan] = order_.begin();
-    return order_.front().second;
+    return order_.front();
   }
 
   void Remove(uint64_t plan) {
@@ -48,8 +59,8 @@ class StatementCache {
   // What is one too many, and is no longer here; nothing if all is well.
   std::optional<std::string> Evict() {
     if (order_.size() <= limit_) return std::nullopt;
-    std::string name = std::move(order_.back().second);
-    by_plan_.erase(order_.back().first);
+    std::string name = std::move(order_.back().name);
+    by_plan_.erase(order_.back().plan);
     order_.pop_back();
     return name;
   }
@@ -62,7 +73,7 @@ class StatementCache {
   bool over_limit() const { return order_.size() > limit_; }
 
  private:
-  using Order = std::list<std::pair<uint64_t, std::string>>;
+  using Order = std::list<Prepared>;
 
   const size_t limit_;
   int64_t last_ = 0;

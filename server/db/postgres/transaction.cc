@@ -122,8 +122,9 @@ Task<absl::StatusOr<db::BatchResults>> Transaction::ExecuteBatch(const Context& 
                                                                  const db::Batch& batch) {
   const RunningRequests::Mark runs = owner_.requests->Add(batch.request);
   absl::StatusOr<db::BatchResults> results =
-      co_await owner_.backend->Run<absl::StatusOr<db::BatchResults>>(
-          ctx, [&](Caller& caller) { return slot_->Get()->ExecuteBatch(caller, batch); });
+      co_await owner_.backend->Run<absl::StatusOr<db::BatchResults>>(ctx, [&](Caller& caller) {
+        return slot_->Get()->ExecuteBatch(caller, batch, /*commits=*/false);
+      });
   co_return results;
 }
 

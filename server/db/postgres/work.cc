@@ -18,6 +18,7 @@ using errors::Executed;
 
 // And whatever else must not be cut short.
 constexpr absl::Duration kRollbackLimit = absl::Seconds(5);
+constexpr absl::Duration kStopLimit = absl::Seconds(5);
 
 constexpr char kGuard[] = "SAVEPOINT sluice_guard";
 constexpr char kUndo[] = "ROLLBACK TO SAVEPOINT sluice_guard";
@@ -86,6 +87,8 @@ void Work::Become(State state) {
 void Work::LetGo(absl::Status why) {
   why_.Update(std::move(why));
   pending_.clear();
+  const bool ahead = lease_ && ahead_ != nullptr && !ahead_->ended();
+  if (ahead) lease_.connection().Cancel();
   if (!settling_) lease_.Release();
   Become(State::kGone);
 }
@@ -105,12 +108,9 @@ Task<absl::Status> Work::Settle() {
   if (!lease_ || !lease_.connection().cancelling()) co_return absl::OkStatus();
   const std::shared_ptr<Cancelling> cancelling = lease_.connection().TakeCancelling();
   settling_ = true;
-  if (!cancelling->answered) {
-    co_await Async<bool>(
-        [&](Completion<bool> done) { cancelling->waiter.emplace(std::move(done)); });
-  }
-  bool over = cancelling->acknowledged && !lease_.connection().stray_cancel() &&
-              lease_.connection().trips() == 0;
+  const bool acknowledged = co_await cancelling->Wait();
+  bool over =
+      acknowledged && !lease_.connection().stray_cancel() && lease_.connection().trips() == 0;
   if (over) over = co_await Conclude();  // what is on its way hits this
   settling_ = false;
   if (!over) lease_.Leaves(Hygiene::kClose);
@@ -165,10 +165,7 @@ Task<absl::Status> Work::Enter(Caller& caller) {
   CO_CHECK(co_await Begin(caller));
   if (options_.session == nullptr || entered_) co_return absl::OkStatus();
   Connection& connection = lease_.connection();
-  const int first = static_cast<int>(pending_.size());
-  for (const std::string& command : pending_) connection.Run(command);
-  pending_.clear();
-  begun_ = true;
+  const int first = SendPending();
   connection.Run(EnterSql(*options_.session), EnterValues(*options_.session), Format::kText);
   const Trial trial = co_await runner().Go(lease_, caller, nullptr, first, SettingOf());
   if (!trial.status.ok()) {
@@ -189,11 +186,17 @@ int Work::Leave() {
   return 1;
 }
 
-Task<absl::Status> Work::Flush(Caller& caller) {
-  if (pending_.empty()) co_return absl::OkStatus();
-  for (const std::string& command : pending_) lease_.connection().Run(command);
+int Work::SendPending() {
+  for (const std::string& command : pending_) lease_.connection().Command(command);
+  const auto count = static_cast<int>(pending_.size());
   pending_.clear();
   begun_ = true;
+  return count;
+}
+
+Task<absl::Status> Work::Flush(Caller& caller) {
+  if (pending_.empty()) co_return absl::OkStatus();
+  SendPending();
   const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (trial.status.ok()) co_return absl::OkStatus();
   absl::Status failure = co_await AfterFailure(caller, trial.status);
@@ -361,12 +364,10 @@ Task<absl::Status> Work::Unguard(Caller& caller, bool keep) {
   }
   CO_CHECK(co_await Settle());
   // Guards inside it that are not forgotten yet have the same name. After a failure there are none.
-  if (state_ == State::kOpen) {
-    for (const std::string& command : pending_) lease_.connection().Run(command);
-  }
-  pending_.clear();
-  lease_.connection().Run(kUndo);
-  lease_.connection().Run(kForget);
+  if (state_ != State::kOpen) pending_.clear();
+  SendPending();
+  lease_.connection().Command(kUndo);
+  lease_.connection().Command(kForget);
   const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
@@ -419,7 +420,7 @@ Task<absl::Status> Work::RollbackTo(Caller& caller, int number) {
   if (found == savepoints_.end()) co_return errors::Internal("There is no such savepoint.");
   CO_CHECK(co_await Settle());
   pending_.clear();  // cursors, which go with what is undone, and guards that are forgotten
-  lease_.connection().Run(absl::StrCat("ROLLBACK TO SAVEPOINT ", Name(number)));
+  lease_.connection().Command(absl::StrCat("ROLLBACK TO SAVEPOINT ", Name(number)));
   const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
@@ -496,10 +497,10 @@ absl::Status Work::Committed(Trip::End end, const Trip& trip) {
 }
 
 Task<absl::Status> Work::SendCommit(Caller& caller) {
+  const Backend::Committing committing(backend_);
   Connection& connection = lease_.connection();
-  for (const std::string& command : pending_) connection.Run(command);
-  connection.Run("COMMIT");
-  pending_.clear();
+  SendPending();
+  connection.Command("COMMIT");
   // Nobody cancels it.
   const std::shared_ptr<Trip> trip = connection.Sync();
   const absl::Duration begun = backend_.reactor().clock().Steady();
@@ -525,6 +526,7 @@ Task<void> Work::SeeOff(std::shared_ptr<Work> work,
                         Lease lease,
                         std::shared_ptr<Trip> trip,
                         absl::Duration limit) {
+  const Backend::Committing committing(work->backend_);
   const Trip::End end = co_await lease.AwaitAtMost(trip, limit);
   if (end != Trip::End::kDone) lease.Leaves(Hygiene::kClose);
   absl::Status committed = work->Committed(end, *trip);
@@ -532,14 +534,25 @@ Task<void> Work::SeeOff(std::shared_ptr<Work> work,
   work.reset();  // before the backend may be gone
 }
 
+Task<void> Work::Stop(std::shared_ptr<Trip> trip) {
+  if (!lease_ || trip->ended()) co_return;
+  lease_.connection().Cancel();
+  const Trip::End end = co_await lease_.AwaitAtMost(trip, kStopLimit);
+  if (end != Trip::End::kDone) lease_.Leaves(Hygiene::kClose);
+}
+
 Task<void> Work::Rollback(Caller& /*caller*/) {
   ending_ = true;
+  if (ahead_ != nullptr) {
+    std::shared_ptr<Trip> ahead = std::exchange(ahead_, nullptr);
+    co_await Stop(std::move(ahead));
+  }
   if (lease_ && begun_) {
     const absl::Status settled = co_await Settle();
     settled.IgnoreError();  // then it is gone
   }
   if (lease_ && begun_ && !lease_.connection().lost() && lease_.connection().trips() == 0) {
-    lease_.connection().Run("ROLLBACK");
+    lease_.connection().Command("ROLLBACK");
     const bool rolled_back = co_await Conclude();
     if (!rolled_back) lease_.Leaves(Hygiene::kClose);
   }

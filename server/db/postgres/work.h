@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 #include "server/async/task.h"
 #include "server/db/batch.h"
@@ -47,6 +48,14 @@ struct BatchRoom {
     bytes -= static_cast<int64_t>(rows.wire.size());
     if (!rows.wire.empty()) told = execution.step;
   }
+};
+
+// Executions of a batch that go in one trip.
+struct Together {
+  std::vector<std::shared_ptr<Plan>> plans;
+  std::vector<ParameterValues> values;
+  std::vector<int> places;    // of their results in the trip
+  std::vector<size_t> fresh;  // those that are prepared in it
 };
 
 // What a statement is about, locked.
@@ -87,8 +96,11 @@ class Work : public std::enable_shared_from_this<Work> {
   // Nobody reads it any more.
   void Abandon(const Reading& reading);
 
-  // A savepoint each in the modes that go on.
-  Task<absl::StatusOr<db::BatchResults>> ExecuteBatch(Caller& caller, const db::Batch& batch);
+  // A savepoint each in the modes that go on. `commits`: nothing else is to follow, so COMMIT goes
+  // with the last statements where it can; committed() says so.
+  Task<absl::StatusOr<db::BatchResults>> ExecuteBatch(Caller& caller,
+                                                      const db::Batch& batch,
+                                                      bool commits);
 
   Task<absl::Status> Savepoint(Caller& caller, int number);
   Task<absl::Status> RollbackTo(Caller& caller, int number);
@@ -159,8 +171,8 @@ class Work : public std::enable_shared_from_this<Work> {
                                                        std::string sql,
                                                        std::string data);
   Task<absl::Status> AwaitCopy(Caller& caller, std::shared_ptr<Trip> copy, int64_t& affected);
-  // Ends one that nobody waits for.
-  Task<void> StopCopy(std::shared_ptr<Trip> copy);
+  // Ends what was sent and nobody waits for.
+  Task<void> Stop(std::shared_ptr<Trip> trip);
   // Makes sure that a plan is known.
   Task<absl::Status> Learn(Caller& caller, std::shared_ptr<Plan> plan);
   // Reserves a request's key. The answer that was stored with it, if there is one already.
@@ -183,6 +195,9 @@ class Work : public std::enable_shared_from_this<Work> {
   Task<void> Fail(Caller& caller);
 
   State state() const { return state_; }
+
+  // A batch has committed it.
+  bool committed() const { return committed_; }
 
   bool read_only() const { return options_.read_only; }
 
@@ -220,7 +235,9 @@ class Work : public std::enable_shared_from_this<Work> {
   // Adds to the next trip what puts the connection's own names back in force, for questions of our
   // own. How many results it has there.
   int Leave();
-  // Sends what is pending.
+  // Puts what is pending before what comes next. How many results it has there.
+  int SendPending();
+  // Sends what is pending, and waits for it.
   Task<absl::Status> Flush(Caller& caller);
   // What became of it, after the failure of something that was sent.
   Task<absl::Status> AfterFailure(Caller& caller, absl::Status failure);
@@ -248,17 +265,39 @@ class Work : public std::enable_shared_from_this<Work> {
                                                             const db::Statement& statement,
                                                             std::shared_ptr<Plan> plan);
   Task<absl::Status> Fetch(Caller& caller, Reading& reading);
+  // Sends a FETCH, after what is pending.
+  std::shared_ptr<Trip> SendFetch(Reading& reading);
+  // The same before it is asked for, where nothing else can come first: the server is at the next
+  // rows while the last ones are told.
+  void FetchAhead(Reading& reading);
   // The batch within its limits; with its key reserved, if it is to be stored.
   Task<absl::StatusOr<db::BatchResults>> RunWithin(Caller& caller,
                                                    const db::Batch& batch,
-                                                   bool keyed);
-  Task<absl::StatusOr<db::BatchResults>> RunBatch(Caller& caller, const db::Batch& batch);
+                                                   bool keyed,
+                                                   bool commits);
+  Task<absl::StatusOr<db::BatchResults>> RunBatch(Caller& caller,
+                                                  const db::Batch& batch,
+                                                  bool commits);
   Task<absl::StatusOr<db::Rows>> RunStep(Caller& caller,
                                          const db::Execution& execution,
                                          BatchRoom& room);
+  // Executions from `begin` on that may go in one trip.
+  Together Gather(const db::Batch& batch, size_t begin);
+  // Adds them to the next trip, after what is pending.
+  void Send(Together& together);
+  // Appends what the trip brought for each. Error: of the first that failed; those before it are
+  // there.
+  absl::Status Tell(const Together& together,
+                    absl::Span<const db::Execution> executions,
+                    const Trial& trial,
+                    BatchRoom& room,
+                    db::BatchResults& results);
+  // What the loss of a trip that ended with COMMIT means, or that its caller went away.
+  absl::Status WhyLost(const Trial& trial, Caller& caller);
   Task<absl::Status> RunTogether(Caller& caller,
                                  const db::Batch& batch,
                                  size_t begin,
+                                 bool commits,
                                  BatchRoom& room,
                                  db::BatchResults& results);
   Setting SettingOf() const;
@@ -279,6 +318,8 @@ class Work : public std::enable_shared_from_this<Work> {
   Lease lease_;
   State state_ = State::kOpen;
   bool ending_ = false;               // COMMIT or ROLLBACK is on its way
+  bool commit_sent_ = false;          // with the last statements of a batch
+  bool committed_ = false;            // by that
   bool settling_ = false;             // the lease is kept until that is over
   bool commits_on_ = false;           // it is, and nobody waits for it
   int undone_ = 0;                    // times that it went back to a savepoint
@@ -286,6 +327,7 @@ class Work : public std::enable_shared_from_this<Work> {
   std::vector<std::string> pending_;  // to be sent before anything else
   std::vector<int> savepoints_;
   int cursors_ = 0;
+  std::shared_ptr<Trip> ahead_;  // of FetchAhead
   Caller* running_ = nullptr;
   absl::Status why_;  // it was ended from outside
 };

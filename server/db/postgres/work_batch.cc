@@ -95,12 +95,17 @@ Task<absl::Status> Work::Store(Caller& caller,
   const int left = Leave();
   lease_.connection().Run(StoreSql(), StoreValues(key, results), Format::kText);
   const Trial stored = co_await runner().Go(lease_, caller, nullptr, left, SettingOf());
-  if (stored.status.ok()) co_return absl::OkStatus();
+  if (stored.status.ok()) {
+    backend_.RequestKept();
+    co_return absl::OkStatus();
+  }
   absl::Status failure = co_await AfterFailure(caller, stored.status);
   co_return failure;
 }
 
-Task<absl::StatusOr<db::BatchResults>> Work::ExecuteBatch(Caller& caller, const db::Batch& batch) {
+Task<absl::StatusOr<db::BatchResults>> Work::ExecuteBatch(Caller& caller,
+                                                          const db::Batch& batch,
+                                                          bool commits) {
   CO_CHECK(Ready(caller));
   const Running running(*this, caller);
   bool reads = true;
@@ -122,9 +127,10 @@ Task<absl::StatusOr<db::BatchResults>> Work::ExecuteBatch(Caller& caller, const 
       co_return *std::move(replay);
     }
   }
-  absl::StatusOr<db::BatchResults> results = co_await RunWithin(caller, batch, keyed);
+  absl::StatusOr<db::BatchResults> results = co_await RunWithin(caller, batch, keyed, commits);
   if (!results.ok() && keyed) co_await Unreserve(caller, *batch.request);
-  if (!why_.ok()) {
+  // What has become of a COMMIT is told as it is.
+  if (!why_.ok() && !commit_sent_) {
     LetGo(why_);
     co_return why_;
   }
@@ -133,12 +139,14 @@ Task<absl::StatusOr<db::BatchResults>> Work::ExecuteBatch(Caller& caller, const 
 
 Task<absl::StatusOr<db::BatchResults>> Work::RunWithin(Caller& caller,
                                                        const db::Batch& batch,
-                                                       bool keyed) {
+                                                       bool keyed,
+                                                       bool commits) {
   const bool undo = batch.validate_only || batch.max_affected_rows > 0;
   if (undo) {
     CO_CHECK(co_await Guard(caller));
   }
-  absl::StatusOr<db::BatchResults> results = co_await RunBatch(caller, batch);
+  absl::StatusOr<db::BatchResults> results =
+      co_await RunBatch(caller, batch, commits && !undo && !keyed);
   if (!results.ok()) {
     // A part of it must not stay.
     if (state_ != State::kGone && why_.ok()) co_await Fail(caller);
@@ -172,7 +180,9 @@ Task<absl::StatusOr<db::Rows>> Work::RunStep(Caller& caller,
   co_return rows;
 }
 
-Task<absl::StatusOr<db::BatchResults>> Work::RunBatch(Caller& caller, const db::Batch& batch) {
+Task<absl::StatusOr<db::BatchResults>> Work::RunBatch(Caller& caller,
+                                                      const db::Batch& batch,
+                                                      bool commits) {
   db::BatchResults results;
   BatchRoom room{batch.max_bytes};
   const bool atomic = batch.mode == db::BatchMode::kAtomic;
@@ -187,7 +197,7 @@ Task<absl::StatusOr<db::BatchResults>> Work::RunBatch(Caller& caller, const db::
     }
     if (atomic) {
       const size_t before = results.size();
-      CO_CHECK(co_await RunTogether(caller, batch, i, room, results));
+      CO_CHECK(co_await RunTogether(caller, batch, i, commits, room, results));
       i += results.size() - before;
       if (results.size() > before) continue;
       absl::StatusOr<db::Rows> rows = co_await RunStep(caller, each, room);
@@ -216,80 +226,120 @@ Task<absl::StatusOr<db::BatchResults>> Work::RunBatch(Caller& caller, const db::
   co_return results;
 }
 
-// Executions from `begin` on whose plans are known and that need nothing in between go in one trip.
-Task<absl::Status> Work::RunTogether(Caller& caller,
-                                     const db::Batch& batch,
-                                     size_t begin,
-                                     BatchRoom& room,
-                                     db::BatchResults& results) {
-  Runner& run = runner();
-  std::vector<std::shared_ptr<Plan>> together;
-  std::vector<ParameterValues> values;
-  for (size_t i = begin; i < batch.executions.size() && together.size() < kMostInTrip; ++i) {
+Together Work::Gather(const db::Batch& batch, size_t begin) {
+  Together together;
+  for (size_t i = begin; i < batch.executions.size() && together.plans.size() < kMostInTrip; ++i) {
     const db::Statement& statement = batch.executions[i].statement;
     std::shared_ptr<Plan> plan = plans().Find(statement);
     const bool plain = plan->described &&
                        MayRun(*plan, batch.read_only || statement.read_only).ok() &&
                        statement.max_affected_rows == 0 && !statement.read_only;
     if (!plain) break;
-    ParameterValues bound;
-    if (!run.Bind(*plan, statement, bound).ok()) break;
-    together.push_back(std::move(plan));
-    values.push_back(std::move(bound));
+    ParameterValues values;
+    if (!runner().Bind(*plan, statement, values).ok()) break;
+    together.plans.push_back(std::move(plan));
+    together.values.push_back(std::move(values));
   }
-  if (together.size() < 2) co_return absl::OkStatus();
-  CO_CHECK(co_await Enter(caller));
+  return together;
+}
+
+void Work::Send(Together& together) {
   Connection& connection = lease_.connection();
-  lease_.Runs(batch.executions[begin].statement.sql());
-  std::vector<int> places;
-  std::vector<size_t> fresh;  // prepared in this trip
-  for (const std::string& command : pending_) connection.Run(command);
-  int place = static_cast<int>(pending_.size());
-  pending_.clear();
-  begun_ = true;
-  for (size_t i = 0; i < together.size(); ++i) {
-    lease_.Leaves(backend_.HygieneOf(*together[i]));
-    if (connection.statements().Find(together[i]->id) == nullptr) {
-      fresh.push_back(i);
+  int place = SendPending();
+  for (size_t i = 0; i < together.plans.size(); ++i) {
+    const Plan& plan = *together.plans[i];
+    lease_.Leaves(backend_.HygieneOf(plan));
+    if (connection.statements().Find(plan.id) == nullptr) {
+      together.fresh.push_back(i);
       ++place;
     }
-    places.push_back(place++);
-    run.Send(connection, *together[i], values[i]);
+    together.places.push_back(place++);
+    runner().Send(connection, plan, together.values[i]);
   }
-  const Trial trial = co_await run.Go(lease_, caller, nullptr, 0, SettingOf());
-  for (const size_t i : fresh) run.Keep(connection, *together[i], trial, places[i] - 1);
-  for (size_t i = 0; i < together.size(); ++i) {
-    const db::Execution& execution = batch.executions[begin + i];
-    absl::Status failure;
-    if (trial.end != Trip::End::kDone) {
-      failure = trial.status;
-    } else {
-      const Result& result = trial.trip->results[static_cast<size_t>(places[i])];
-      if (!result.failed()) {
-        absl::StatusOr<db::Rows> rows =
-            run.Collect(result, *together[i],
-                        {execution.statement.max_rows, room.bytes, /*shared=*/true, /*cuts=*/true,
-                         /*columns=*/execution.step != room.told});
-        failure = rows.status();
-        if (rows.ok()) {
-          room.Take(execution, *rows);
-          results.push_back(std::move(rows));
-          continue;
-        }
-      } else {
-        failure = trial.status;
-        if (IsStalePlan(trial.error)) {
-          connection.statements().Remove(together[i]->id);
-          plans().Forget(*together[i]);
-        }
+}
+
+absl::Status Work::Tell(const Together& together,
+                        absl::Span<const db::Execution> executions,
+                        const Trial& trial,
+                        BatchRoom& room,
+                        db::BatchResults& results) {
+  Connection& connection = lease_.connection();
+  for (size_t i = 0; i < together.plans.size(); ++i) {
+    Plan& plan = *together.plans[i];
+    const Result& result = trial.trip->results[static_cast<size_t>(together.places[i])];
+    if (result.failed()) {
+      if (IsStalePlan(trial.error)) {
+        runner().Outdate(connection, plan, trial.error);
+        plans().Forget(plan);
       }
+      return trial.status;
     }
-    const absl::Status ended = co_await AfterFailure(caller, failure);
-    co_return At(execution, WasEnded(ended) || trial.end != Trip::End::kDone
-                                ? ended
-                                : errors::WithExecuted(ended, Executed::kRolledBack));
+    runner().Remember(connection, plan, result);
+    const db::Execution& execution = executions[i];
+    TRY(db::Rows rows, runner().Collect(result, plan,
+                                        {execution.statement.max_rows, room.bytes, /*shared=*/true,
+                                         /*cuts=*/true, /*columns=*/execution.step != room.told}));
+    room.Take(execution, rows);
+    results.push_back(std::move(rows));
   }
-  co_return absl::OkStatus();
+  return absl::OkStatus();
+}
+
+// The whole transaction was in the trip: what is lost with it may have been done.
+absl::Status Work::WhyLost(const Trial& trial, Caller& caller) {
+  const bool seen = trial.end == Trip::End::kLost && !trial.trip->unsent && !trial.trip->flooded;
+  if (seen && !options_.read_only) return errors::CommitOutcomeLost();
+  Setting alone;
+  alone.read_only = options_.read_only;
+  return runner().WhyLost(trial, caller, alone);
+}
+
+// Executions from `begin` on whose plans are known and that need nothing in between go in one trip,
+// and COMMIT with the last of them: their locks are not held for the time of another.
+Task<absl::Status> Work::RunTogether(Caller& caller,
+                                     const db::Batch& batch,
+                                     size_t begin,
+                                     bool commits,
+                                     BatchRoom& room,
+                                     db::BatchResults& results) {
+  Together together = Gather(batch, begin);
+  if (together.plans.size() < 2) co_return absl::OkStatus();
+  CO_CHECK(co_await Enter(caller));
+  const absl::Span<const db::Execution> executions =
+      absl::MakeSpan(batch.executions).subspan(begin, together.plans.size());
+  lease_.Runs(executions.front().statement.sql());
+  Send(together);
+  if (commits && begin + executions.size() == batch.executions.size()) {
+    lease_.connection().Command("COMMIT");
+    commit_sent_ = true;
+  }
+  const Trial trial = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
+  for (const size_t i : together.fresh) {
+    runner().Keep(lease_.connection(), *together.plans[i], trial, together.places[i] - 1);
+  }
+  const bool done = trial.end == Trip::End::kDone;
+  if (commit_sent_ && !done) {
+    Lose();
+    co_return WhyLost(trial, caller);
+  }
+  const size_t before = results.size();
+  absl::Status failure = trial.status;
+  if (done) failure = Tell(together, executions, trial, room, results);
+  if (commit_sent_ && trial.trip->results.back().tag() == "COMMIT") {
+    committed_ = true;
+    LetGo(absl::OkStatus());
+    if (failure.ok()) co_return trial.status;  // it may not be confirmed by a standby
+    co_return At(executions[results.size() - before],
+                 errors::WithExecuted(failure, Executed::kUnknown));
+  }
+  if (failure.ok() && !commit_sent_) co_return failure;
+  // Where no statement failed it is COMMIT that did.
+  const bool refused = failure.ok();
+  if (refused) failure = trial.status.ok() ? errors::TransactionFailed() : trial.status;
+  failure = co_await AfterFailure(caller, std::move(failure));
+  if (refused) co_return failure;
+  if (done && !WasEnded(failure)) failure = errors::WithExecuted(failure, Executed::kRolledBack);
+  co_return At(executions[results.size() - before], failure);
 }
 
 Task<absl::Status> Work::RunAll(Caller& caller,
@@ -302,10 +352,7 @@ Task<absl::Status> Work::RunAll(Caller& caller,
   for (size_t begin = 0; begin < values.size(); begin += kMostInTrip) {
     CO_CHECK(Ready(caller));
     Connection& connection = lease_.connection();
-    for (const std::string& command : pending_) connection.Run(command);
-    size_t place = pending_.size();
-    pending_.clear();
-    begun_ = true;
+    auto place = static_cast<size_t>(SendPending());
     const bool fresh = connection.statements().Find(plan->id) == nullptr;
     if (fresh) ++place;
     const size_t end = std::min(values.size(), begin + kMostInTrip);

@@ -8,11 +8,6 @@
 #include "server/db/postgres/work.h"
 
 namespace sluice::postgres {
-namespace {
-
-constexpr absl::Duration kStopLimit = absl::Seconds(5);
-
-}  // namespace
 
 Task<absl::StatusOr<Held>> Work::Hold(Caller& caller,
                                       std::string sql,
@@ -20,10 +15,7 @@ Task<absl::StatusOr<Held>> Work::Hold(Caller& caller,
                                       ParameterValues values) {
   CO_CHECK(co_await Enter(caller));
   Connection& connection = lease_.connection();
-  for (const std::string& command : pending_) connection.Run(command);
-  const size_t description = pending_.size() + 1;
-  pending_.clear();
-  begun_ = true;
+  const auto description = static_cast<size_t>(SendPending()) + 1;
   // What is compiled locks its tables, like what runs, until what it is in ends.
   connection.Prepare("", sql, {});
   connection.Describe("");
@@ -51,7 +43,7 @@ Task<absl::StatusOr<std::shared_ptr<Trip>>> Work::SendCopy(Caller& caller,
   pending_.clear();
   begun_ = true;
   Connection& connection = lease_.connection();
-  connection.Copy(std::move(commands), std::move(data));
+  connection.Copy(commands, std::move(data));
   connection.set_counted(true);  // by a column's default
   co_return connection.Sync();
 }
@@ -75,13 +67,6 @@ Task<absl::Status> Work::AwaitCopy(Caller& caller, std::shared_ptr<Trip> copy, i
   }
   affected = trial.trip->results.back().affected();
   co_return absl::OkStatus();
-}
-
-Task<void> Work::StopCopy(std::shared_ptr<Trip> copy) {
-  if (!lease_ || copy->ended()) co_return;
-  lease_.connection().Cancel();
-  const Trip::End end = co_await lease_.AwaitAtMost(copy, kStopLimit);
-  if (end != Trip::End::kDone) lease_.Leaves(Hygiene::kClose);
 }
 
 }  // namespace sluice::postgres

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kMostFetched = 10'000;
 constexpr int64_t kFirst = 1'000;  // of rows of which nothing is known
-// A result may take so much memory here while it waits to be read, beside its chunk.
+// A result may take so much memory here while it waits to be read, and so may the one after it.
 constexpr int64_t kFetchBytes = 1 << 20;
 
 }  // namespace
@@ -107,24 +107,27 @@ Task<absl::StatusOr<std::shared_ptr<Reading>>> Work::OpenCursor(Caller& caller,
   reading->name = absl::StrCat("sluice_cursor_", ++cursors_);
   reading->facts.has_columns = true;
   reading->undone = undone_;
+  if (plan->row_bytes > 0) {
+    reading->fetch = std::clamp<int64_t>(kFetchBytes / plan->row_bytes, 1, reading->fetch);
+  }
 
   Connection& connection = lease_.connection();
-  for (const std::string& command : pending_) connection.Run(command);
-  const int first = static_cast<int>(pending_.size());
-  pending_.clear();
-  begun_ = true;
+  const int first = SendPending();
   connection.Run(absl::StrCat("DECLARE ", reading->name, " NO SCROLL CURSOR FOR ", plan->sql),
                  plan->parameters, values, Format::kText);
   connection.Run(absl::StrCat("FETCH ", reading->fetch, " FROM ", reading->name), ParameterValues(),
                  plan->results);
   const Trial trial = co_await runner().Go(lease_, caller, plan.get(), first + 1, SettingOf());
+  if (trial.trip->flooded) plan->LearnWide();
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
   }
   reading->chunker.emplace(backend_.types(), trial.trip, first + 1, reading->chunk_bytes, 0);
-  reading->fetched_all =
-      trial.trip->results[static_cast<size_t>(first) + 1].rows() < reading->fetch;
+  const Result& result = reading->chunker->result();
+  reading->fetched_all = result.rows() < reading->fetch;
+  if (result.rows() > 0) plan->row_bytes = static_cast<int64_t>(result.memory()) / result.rows();
+  FetchAhead(*reading);
   co_return reading;
 }
 
@@ -137,10 +140,7 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteAsCursor(Caller& caller,
   ParameterValues values;
   CO_CHECK(run.Bind(*plan, statement, values));
   Connection& connection = lease_.connection();
-  for (const std::string& command : pending_) connection.Run(command);
-  const int first = static_cast<int>(pending_.size()) + 1;
-  pending_.clear();
-  begun_ = true;
+  const int first = SendPending() + 1;
   const std::string name = absl::StrCat("sluice_cursor_", ++cursors_);
   connection.Run(absl::StrCat("DECLARE ", name, " NO SCROLL CURSOR FOR ", plan->sql),
                  plan->parameters, values, Format::kText);
@@ -174,6 +174,7 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteAsCursor(Caller& caller,
     plan->speed.Learn(took);
     co_return rows;
   }
+  if (trial.trip->flooded) plan->LearnWide();
   report.failed = true;
   absl::Status told = co_await AfterFailure(caller, trial.status);
   co_return told;
@@ -182,20 +183,16 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteAsCursor(Caller& caller,
 Task<absl::Status> Work::Fetch(Caller& caller, Reading& reading) {
   CO_CHECK(Ready(caller));
   const Running running(*this, caller);
-  const Result& last = reading.chunker->result();
-  // As many as fill some chunks.
-  const int64_t bytes = std::max<int64_t>(static_cast<int64_t>(last.memory()), 1);
-  const int64_t rows = std::max<int64_t>(last.rows(), 1);
-  reading.fetch = std::clamp<int64_t>(kFetchBytes * rows / bytes, 1, kMostFetched);
-  reading.facts.count += last.rows();
-  CO_CHECK(co_await Settle());
-  Connection& connection = lease_.connection();
-  for (const std::string& command : pending_) connection.Run(command);
-  const int first = static_cast<int>(pending_.size());
-  pending_.clear();
-  connection.Run(absl::StrCat("FETCH ", reading.fetch, " FROM ", reading.name), ParameterValues(),
-                 reading.plan->results);
-  const Trial trial = co_await runner().Go(lease_, caller, nullptr, first, SettingOf());
+  reading.facts.count += reading.chunker->result().rows();
+  int first = 0;
+  std::shared_ptr<Trip> trip = std::exchange(ahead_, nullptr);
+  if (trip == nullptr) {
+    CO_CHECK(co_await Settle());
+    first = static_cast<int>(pending_.size());
+    trip = SendFetch(reading);
+  }
+  const Trial trial =
+      co_await runner().Await(lease_, caller, nullptr, std::move(trip), first, SettingOf());
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);
     co_return failure;
@@ -207,7 +204,26 @@ Task<absl::Status> Work::Fetch(Caller& caller, Reading& reading) {
   reading.fetched_all = trial.trip->results[static_cast<size_t>(first)].rows() < reading.fetch;
   reading.chunker.emplace(backend_.types(), trial.trip, first, reading.chunk_bytes,
                           reading.facts.count);
+  FetchAhead(reading);
   co_return absl::OkStatus();
+}
+
+std::shared_ptr<Trip> Work::SendFetch(Reading& reading) {
+  // As many as fill some chunks.
+  const Result& last = reading.chunker->result();
+  const int64_t bytes = std::max<int64_t>(static_cast<int64_t>(last.memory()), 1);
+  const int64_t rows = std::max<int64_t>(last.rows(), 1);
+  reading.fetch = std::clamp<int64_t>(kFetchBytes * rows / bytes, 1, kMostFetched);
+  SendPending();
+  Connection& connection = lease_.connection();
+  connection.Run(absl::StrCat("FETCH ", reading.fetch, " FROM ", reading.name), ParameterValues(),
+                 reading.plan->results);
+  return connection.Sync();
+}
+
+void Work::FetchAhead(Reading& reading) {
+  const bool alone = !on_change_ && pending_.empty() && !lease_.connection().cancelling();
+  if (alone && !reading.fetched_all) ahead_ = SendFetch(reading);
 }
 
 Task<absl::StatusOr<db::Rows>> Work::Next(Caller& caller, std::shared_ptr<Reading> reading) {
@@ -230,8 +246,9 @@ Task<absl::StatusOr<db::Rows>> Work::Next(Caller& caller, std::shared_ptr<Readin
     const size_t empty = chunk.wire.size();
     while (true) {
       CO_CHECK(reading->chunker->Fill(chunk));
-      const bool more = !reading->chunker->done() || reading->fetched_all;
-      if (more || static_cast<int64_t>(chunk.wire.size()) >= reading->chunk_bytes) break;
+      const bool part = chunk.count == 0 && chunk.wire.size() > empty;  // which comes alone
+      const bool full = part || static_cast<int64_t>(chunk.wire.size()) >= reading->chunk_bytes;
+      if (full || !reading->chunker->done() || reading->fetched_all) break;
       CO_CHECK(co_await Fetch(caller, *reading));
     }
     if (chunk.wire.size() > empty || first) co_return chunk;

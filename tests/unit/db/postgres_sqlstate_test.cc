@@ -217,6 +217,16 @@ TEST(Sqlstate, AStalePlanAbortsATransaction) {
   EXPECT_GT(errors::PartsOf(status).retry_delay, absl::ZeroDuration());
 }
 
+TEST(Sqlstate, AStatementThatTheSessionForgotAbortsATransactionIfItIsOurs) {
+  ServerError error = Error("26000");
+  ErrorContext context;
+  context.in_transaction = true;
+  error.message = "prepared statement \"theirs\" does not exist";
+  EXPECT_EQ(ToStatus(error, context).code(), StatusCode::kInvalidArgument);
+  error.message = "prepared statement \"sluice_7\" does not exist";
+  EXPECT_EQ(ToStatus(error, context).code(), StatusCode::kAborted);
+}
+
 TEST(Sqlstate, AStalePlanIsKnownInAnyLanguage) {
   ServerError error = Error("0A000");
   EXPECT_FALSE(IsStalePlan(error));

@@ -2,7 +2,7 @@
 #ifndef SLUICE_SERVER_ASYNC_STREAM_H_
 #define SLUICE_SERVER_ASYNC_STREAM_H_
 
-#include <optional>
+#include <memory>
 
 #include "server/async/task.h"
 
@@ -25,9 +25,9 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  // The next message, or nothing at the end of the stream (or of the peer), or once the call has to
+  // The next message, or null at the end of the stream (or of the peer), or once the call has to
   // end.
-  virtual Task<std::optional<T>> Read() = 0;
+  virtual Task<std::shared_ptr<T>> Read() = 0;
 
   // A Read that waits, and every later one, gives nothing. On the call's executor.
   virtual void BreakOff() = 0;

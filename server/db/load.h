@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,10 +44,12 @@ struct LoadTarget {
 
 // Rows that arrived together.
 struct LoadChunk {
-  LoadChunk() {}  // NOLINT(modernize-use-equals-default): not an aggregate
+  using Rows = google::protobuf::RepeatedPtrField<pb::Row>;
 
-  google::protobuf::RepeatedPtrField<pb::Row> rows;
-  int64_t first_row = 0;  // position of the first in the whole load
+  LoadChunk() : rows(std::make_shared<Rows>()) {}
+
+  std::shared_ptr<const Rows> rows;  // never null
+  int64_t first_row = 0;             // position of the first in the whole load
 };
 
 // What became of a chunk.

@@ -116,8 +116,8 @@ class RpcSource final : public Source<Message> {
   RpcSource(Call& call, Stream& stream)
       : stream_(stream), tag_(*this), idle_(call), on_stop_(call.ctx().stop, Breaker{*this}) {}
 
-  Task<std::optional<Message>> Read() override {
-    std::optional<Message> message;
+  Task<std::shared_ptr<Message>> Read() override {
+    std::shared_ptr<Message> message;
     if (broken_off_) co_return message;
     idle_.Start();
     co_await Async<bool>([&](Completion<bool> woken) {
@@ -131,10 +131,9 @@ class RpcSource final : public Source<Message> {
       complete_ = co_await PeerIsThere();
       co_return message;
     }
-    if (!Parse(buffer_, message.emplace())) {
-      unparsable_ = true;
-      message.reset();
-    }
+    message = MakeOnArena<Message>(buffer_.Length());
+    unparsable_ = !Parse(buffer_, *message);
+    if (unparsable_) message.reset();
     buffer_.Clear();
     co_return message;
   }

@@ -110,23 +110,23 @@ void BulkService::Upload::Collect(std::vector<db::ChunkOutcome> outcomes) {
 Task<absl::StatusOr<pb::BulkInsertResponse>> BulkService::BulkInsert(
     const Context& ctx, Source<pb::BulkInsertRequest>& requests) {
   const absl::Duration begun = clock_.Steady();
-  std::optional<pb::BulkInsertRequest> first = co_await requests.Read();
+  std::shared_ptr<pb::BulkInsertRequest> first = co_await requests.Read();
   if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kNo);
-  if (!first.has_value()) {
+  if (first == nullptr) {
     co_return errors::ParameterInvalid("table", "no message came; the first one names the table");
   }
   CO_CHECK(CheckHeader(*first));
   Upload upload;
   if (!first->has_transaction()) {
     CO_TRY(const auto connection, co_await venues_.Open(ctx, first->connection_id()));
-    CO_CHECK(co_await Run(ctx, requests, *std::move(first), *connection, nullptr, upload));
+    CO_CHECK(co_await Run(ctx, requests, std::move(first), *connection, nullptr, upload));
   } else {
     absl::StatusOr<Venue> venue = co_await venues_.Enter(ctx, *first);
     if (!venue.ok()) {
-      CO_CHECK(co_await Recall(ctx, requests, *std::move(first), venue.status(), upload));
+      CO_CHECK(co_await Recall(ctx, requests, std::move(first), venue.status(), upload));
     } else {
       absl::Status status =
-          co_await Run(ctx, requests, *std::move(first), *venue->connection, &*venue, upload);
+          co_await Run(ctx, requests, std::move(first), *venue->connection, &*venue, upload);
       upload.load.reset();
       CO_CHECK(co_await venues_.Leave(ctx, *venue, std::move(status)));
       SetStatus(venue->facts(), clock_.Now(), *upload.response.mutable_transaction());
@@ -138,14 +138,14 @@ Task<absl::StatusOr<pb::BulkInsertResponse>> BulkService::BulkInsert(
 
 Task<absl::Status> BulkService::Run(const Context& ctx,
                                     Source<pb::BulkInsertRequest>& requests,
-                                    pb::BulkInsertRequest first,
+                                    std::shared_ptr<pb::BulkInsertRequest> first,
                                     const core::Connections::Entry& connection,
                                     const Venue* venue,
                                     Upload& upload) {
   if (connection.read_only) co_return errors::ReadOnlyViolation("the connection is read-only");
-  CO_TRY(db::LoadTarget target, TargetOf(first, connection));
-  if (first.has_session()) {
-    CO_TRY(target.session, SessionAt(connection, venue, first.session()));
+  CO_TRY(db::LoadTarget target, TargetOf(*first, connection));
+  if (first->has_session()) {
+    CO_TRY(target.session, SessionAt(connection, venue, first->session()));
   }
   db::Session& session = venue == nullptr ? *connection.database : venue->session();
   upload.atomic = target.mode == db::BatchMode::kAtomic;
@@ -164,17 +164,17 @@ Task<absl::Status> BulkService::Run(const Context& ctx,
 
 Task<absl::Status> BulkService::Recall(const Context& ctx,
                                        Source<pb::BulkInsertRequest>& requests,
-                                       pb::BulkInsertRequest first,
+                                       std::shared_ptr<pb::BulkInsertRequest> first,
                                        absl::Status why,
                                        Upload& upload) {
-  const pb::BulkInsertRequest header = first;
-  std::optional<pb::BulkInsertRequest> message(std::move(first));
+  const pb::BulkInsertRequest& header = *first;
+  std::shared_ptr<pb::BulkInsertRequest> message = first;
   if (header.request_id().empty() || !IsOver(why)) co_return why;
   upload.skips = header.on_conflict() == pb::CONFLICT_ACTION_SKIP;
-  while (message.has_value()) {
+  while (message != nullptr) {
     upload.content = ContentOf(upload.content, *message);
     if (message->rows_size() > 0) upload.Count(*message);
-    std::optional<pb::BulkInsertRequest> next = co_await requests.Read();
+    std::shared_ptr<pb::BulkInsertRequest> next = co_await requests.Read();
     message = std::move(next);
   }
   if (ctx.stop.stop_requested()) co_return ctx.Stopped(errors::Executed::kUnknown);
@@ -200,17 +200,17 @@ Task<absl::Status> BulkService::Recall(const Context& ctx,
 
 Task<absl::Status> BulkService::Feed(const Context& ctx,
                                      Source<pb::BulkInsertRequest>& requests,
-                                     pb::BulkInsertRequest message,
+                                     std::shared_ptr<pb::BulkInsertRequest> message,
                                      Upload& upload) {
   for (;;) {
-    absl::Status sound = CheckRows(message, upload.response.rows_received(), options_.value_depth);
+    absl::Status sound = CheckRows(*message, upload.response.rows_received(), options_.value_depth);
     if (!sound.ok()) co_return errors::WithExecuted(std::move(sound), upload.Rest());
     CO_CHECK(co_await Hand(ctx, message, upload));
     if (upload.load->stopped()) co_return absl::OkStatus();
-    std::optional<pb::BulkInsertRequest> next = co_await requests.Read();
-    if (!next.has_value()) break;
-    message = *std::move(next);
-    absl::Status in_place = CheckNoHeader(message);
+    std::shared_ptr<pb::BulkInsertRequest> next = co_await requests.Read();
+    if (next == nullptr) break;
+    message = std::move(next);
+    absl::Status in_place = CheckNoHeader(*message);
     if (!in_place.ok()) co_return errors::WithExecuted(std::move(in_place), upload.Rest());
   }
   if (ctx.stop.stop_requested()) co_return ctx.Stopped(upload.Rest());
@@ -224,18 +224,18 @@ Task<absl::Status> BulkService::Feed(const Context& ctx,
 }
 
 Task<absl::Status> BulkService::Hand(const Context& ctx,
-                                     pb::BulkInsertRequest& message,
+                                     const std::shared_ptr<pb::BulkInsertRequest>& message,
                                      Upload& upload) {
   std::string content;
   if (upload.keyed) {
-    upload.content = ContentOf(upload.content, message);
+    upload.content = ContentOf(upload.content, *message);
     content = upload.content;
   }
-  if (message.rows_size() == 0) co_return absl::OkStatus();
+  if (message->rows_size() == 0) co_return absl::OkStatus();
   db::LoadChunk chunk;
   chunk.first_row = upload.response.rows_received();
-  upload.Count(message);
-  chunk.rows.Swap(message.mutable_rows());
+  upload.Count(*message);
+  chunk.rows = {message, &message->rows()};
   absl::Status status = co_await upload.load->Add(ctx, std::move(chunk), std::move(content));
   if (status.ok()) upload.Collect(upload.load->TakeOutcomes());
   co_return status;

@@ -2,6 +2,8 @@
 #ifndef SLUICE_SERVER_SERVICES_BULK_SERVICE_H_
 #define SLUICE_SERVER_SERVICES_BULK_SERVICE_H_
 
+#include <memory>
+
 #include "absl/status/statusor.h"
 
 #include "server/async/context.h"
@@ -35,21 +37,23 @@ class BulkService {
   // The whole load, where it is to run.
   Task<absl::Status> Run(const Context& ctx,
                          Source<pb::BulkInsertRequest>& requests,
-                         pb::BulkInsertRequest first,
+                         std::shared_ptr<pb::BulkInsertRequest> first,
                          const core::Connections::Entry& connection,
                          const Venue* venue,  // null: in no transaction
                          Upload& upload);
   // The answer of a load that was committed with a transaction that is over, or `why`.
   Task<absl::Status> Recall(const Context& ctx,
                             Source<pb::BulkInsertRequest>& requests,
-                            pb::BulkInsertRequest first,
+                            std::shared_ptr<pb::BulkInsertRequest> first,
                             absl::Status why,
                             Upload& upload);
   Task<absl::Status> Feed(const Context& ctx,
                           Source<pb::BulkInsertRequest>& requests,
-                          pb::BulkInsertRequest message,
+                          std::shared_ptr<pb::BulkInsertRequest> message,
                           Upload& upload);
-  Task<absl::Status> Hand(const Context& ctx, pb::BulkInsertRequest& message, Upload& upload);
+  Task<absl::Status> Hand(const Context& ctx,
+                          const std::shared_ptr<pb::BulkInsertRequest>& message,
+                          Upload& upload);
 
   const Venues& venues_;
   const QueryOptions options_;

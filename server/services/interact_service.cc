@@ -122,10 +122,10 @@ class InteractService::Conversation {
  private:
   // A request that waits, or is carried out.
   struct Item {
-    explicit Item(pb::InteractRequest its_request)
-        : request(std::move(its_request)), bytes(request.ByteSizeLong()) {}
+    explicit Item(std::shared_ptr<const pb::InteractRequest> its_request)
+        : request(std::move(its_request)), bytes(request->ByteSizeLong()) {}
 
-    const pb::InteractRequest request;
+    const std::shared_ptr<const pb::InteractRequest> request;
     const size_t bytes;
     bool cancelled = false;
     CallScope* scope = nullptr;  // while it is carried out
@@ -158,13 +158,13 @@ class InteractService::Conversation {
       if (ahead_bytes_ >= kAheadBytes) {
         co_await Async<bool>([&](Completion<bool> room) { room_.emplace(std::move(room)); });
       }
-      std::optional<pb::InteractRequest> request = co_await requests_.Read();
-      if (!request.has_value()) break;
+      std::shared_ptr<pb::InteractRequest> request = co_await requests_.Read();
+      if (request == nullptr) break;
       if (request->has_cancel()) {
         Cancel(request->cancel().call_id());
         continue;
       }
-      auto item = std::make_shared<Item>(*std::move(request));
+      auto item = std::make_shared<Item>(std::move(request));
       waiting_.push_back(item);
       ahead_bytes_ += item->bytes;
       WatchIdleness();
@@ -184,7 +184,7 @@ class InteractService::Conversation {
 
   void Cancel(int64_t call_id) {
     for (const ItemPtr& item : waiting_) {
-      if (item->request.call_id() != call_id) continue;
+      if (item->request->call_id() != call_id) continue;
       item->cancelled = true;
       if (item->scope != nullptr) item->scope->Stop(StopCause::kCancelled);
     }
@@ -213,7 +213,7 @@ class InteractService::Conversation {
 
   Task<Response> Answer(Item& item) {
     Response response;
-    response.head.set_call_id(item.request.call_id());
+    response.head.set_call_id(item.request->call_id());
     absl::Status status = errors::Cancelled(errors::Executed::kNo);
     if (!item.cancelled) status = co_await Act(item, response);
     // What was sent ahead relies on it.
@@ -248,7 +248,7 @@ class InteractService::Conversation {
     Context ctx = scope.MakeContext(std::min(ctx_.deadline, limit), ctx_.request_id);
     ctx.who = ctx_.who;
     ctx.peer = ctx_.peer;
-    absl::Status status = co_await Act(ctx, item.request, response);
+    absl::Status status = co_await Act(ctx, *item.request, response);
     item.scope = nullptr;
     co_return status;
   }

@@ -37,7 +37,7 @@ class ConformanceTransactionWork : public ConformanceTransaction {
 
   absl::Status Add(db::Load& load, LoadRows rows) {
     db::LoadChunk chunk;
-    chunk.rows = std::move(rows);
+    chunk.rows = std::make_shared<const LoadRows>(std::move(rows));
     return executor_.Run(load.Add(ctx_, std::move(chunk), "content"));
   }
 

@@ -136,7 +136,7 @@ class PostgresLoadTest : public ::testing::Test {
 
   absl::Status Add(db::Load& load, LoadRows rows) {
     db::LoadChunk chunk;
-    chunk.rows = std::move(rows);
+    chunk.rows = std::make_shared<const LoadRows>(std::move(rows));
     return executor_.Run(load.Add(Context(), std::move(chunk), ""));
   }
 
@@ -146,7 +146,7 @@ class PostgresLoadTest : public ::testing::Test {
                                                                       LoadRows rows) {
     CO_TRY(const auto load, co_await database.OpenLoad(ctx, std::move(target)));
     db::LoadChunk chunk;
-    chunk.rows = std::move(rows);
+    chunk.rows = std::make_shared<const LoadRows>(std::move(rows));
     CO_CHECK(co_await load->Add(ctx, std::move(chunk), ""));
     CO_CHECK(co_await load->Finish(ctx, ""));
     co_return load->TakeOutcomes();

@@ -61,7 +61,7 @@ class SqliteLoadTest : public SqliteGroupTest {
 
   static db::LoadChunk Chunk(LoadRows rows) {
     db::LoadChunk chunk;
-    chunk.rows = std::move(rows);
+    chunk.rows = std::make_shared<const LoadRows>(std::move(rows));
     return chunk;
   }
 

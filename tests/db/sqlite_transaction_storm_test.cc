@@ -326,12 +326,14 @@ class Caller {
 
   Task<absl::Status> Feed(const Context& ctx, db::Load& load, int64_t nonce, bool whole) {
     for (int64_t k = 0; k < kLoaded; k += kLoaded / 4) {
-      db::LoadChunk chunk;
+      const auto rows = std::make_shared<LoadRows>();
       for (int64_t i = k; i < k + kLoaded / 4; ++i) {
-        pb::Row& row = *chunk.rows.Add();
+        pb::Row& row = *rows->Add();
         *row.add_values() = Int(nonce);
         *row.add_values() = Int(i);
       }
+      db::LoadChunk chunk;
+      chunk.rows = rows;
       absl::Status added = co_await load.Add(ctx, std::move(chunk), "");
       if (!added.ok()) co_return added;
     }

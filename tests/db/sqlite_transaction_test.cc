@@ -336,7 +336,7 @@ TEST_F(SqliteTransaction, AnAtomicLoadThatHasTheWriterIsToldOfAsALoad) {
   const auto load = executor_.Run(database_->OpenLoad(ctx_, target));
   ASSERT_THAT(load, IsOk());
   db::LoadChunk chunk;
-  chunk.rows = MakeRows({{Int(1), Text("loaded")}});
+  chunk.rows = std::make_shared<const LoadRows>(MakeRows({{Int(1), Text("loaded")}}));
   ASSERT_THAT(executor_.Run((*load)->Add(ctx_, std::move(chunk), "")), IsOk());
   ASSERT_TRUE(RunUntil(executor_, [&] { return Holder() == "load"; }));
   EXPECT_EQ(Stats().hold->label, "");
@@ -360,7 +360,7 @@ TEST_F(SqliteTransaction, ALoadInATransactionHoldsTheWriterInItsName) {
   ASSERT_THAT(load, IsOk());
   EXPECT_EQ(Stats().hold, nullptr);
   db::LoadChunk chunk;
-  chunk.rows = MakeRows({{Int(1), Text("loaded")}});
+  chunk.rows = std::make_shared<const LoadRows>(MakeRows({{Int(1), Text("loaded")}}));
   ASSERT_THAT(executor_.Run((*load)->Add(ctx_, std::move(chunk), "")), IsOk());
   EXPECT_EQ(Holder(), "tx_one");
 }

@@ -146,8 +146,8 @@ class TestingService {
   Task<absl::StatusOr<pb::Answer>> Sum(const Context& ctx, Source<pb::Ask>& source) {
     pb::Answer answer;
     for (;;) {
-      const std::optional<pb::Ask> ask = co_await source.Read();
-      if (!ask.has_value()) break;
+      const std::shared_ptr<pb::Ask> ask = co_await source.Read();
+      if (ask == nullptr) break;
       if (ask->text() == "fail") co_return errors::ParameterInvalid("text", "is fail");
       answer.set_number(answer.number() + ask->number());
     }
@@ -157,8 +157,8 @@ class TestingService {
 
   Task<absl::Status> Echo(const Context& ctx, Source<pb::Ask>& source, Sink<pb::Answer>& sink) {
     for (;;) {
-      const std::optional<pb::Ask> ask = co_await source.Read();
-      if (!ask.has_value()) break;
+      const std::shared_ptr<pb::Ask> ask = co_await source.Read();
+      if (ask == nullptr) break;
       pb::Answer answer;
       answer.set_number(ask->number());
       const bool alive = co_await sink.Write(answer);

@@ -39,7 +39,7 @@ Task<absl::StatusOr<std::vector<db::ChunkOutcome>>> LoadEach(const Context& ctx,
   int64_t row = 0;
   for (const LoadRows& rows : chunks) {
     db::LoadChunk chunk;
-    chunk.rows = rows;
+    chunk.rows = std::make_shared<const LoadRows>(rows);
     chunk.first_row = row;
     row += rows.size();
     for (const pb::Row& each : rows) content += each.SerializeAsString();

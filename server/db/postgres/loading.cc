@@ -205,8 +205,8 @@ Task<absl::Status> Loading::InsertRows(Caller& caller,
   CO_CHECK(co_await work.Learn(caller, plan));
   std::vector<ParameterValues> rows;
   std::string bytes;
-  for (int i = 0; i < chunk.rows.size(); ++i) {
-    const db::pb::Row& row = chunk.rows[i];
+  for (int i = 0; i < chunk.rows->size(); ++i) {
+    const db::pb::Row& row = (*chunk.rows)[i];
     absl::Status wrong;
     if (row.values_size() != static_cast<int>(columns_.size())) {
       wrong = errors::ParameterInvalid(

@@ -31,7 +31,7 @@ Task<absl::StatusOr<bool>> Loading::MayCopy(Caller& caller,
   if (!prepared.ok()) {
     co_return errors::WithMetadata(prepared, "row", absl::StrCat(chunk.first_row));
   }
-  if (!copies_ || chunk.rows.size() < kFewestToCopy) co_return false;
+  if (!copies_ || chunk.rows->size() < kFewestToCopy) co_return false;
   CO_CHECK(co_await Hold(caller, work));
   const bool encoded = copies_ && Encode(chunk, data);
   co_return encoded;
@@ -53,9 +53,9 @@ bool Loading::Encode(const db::LoadChunk& chunk, std::string& data) {
   std::vector<Oid> missing;  // INSERT learns them
   for (const Oid type : types_) backend_.types().AppendMissing(type, missing);
   if (!missing.empty()) return false;
-  if (EncodeRows(backend_.types(), types_, chunk.rows, format_, data)) return true;
+  if (EncodeRows(backend_.types(), types_, *chunk.rows, format_, data)) return true;
   if (format_ == Format::kText) return false;
-  const bool as_text = EncodeRows(backend_.types(), types_, chunk.rows, Format::kText, data);
+  const bool as_text = EncodeRows(backend_.types(), types_, *chunk.rows, Format::kText, data);
   if (as_text) format_ = Format::kText;
   return as_text;
 }

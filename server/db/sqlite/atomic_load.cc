@@ -158,7 +158,7 @@ absl::Status LoadWrite::InsertAll(Connection& connection, db::BatchResults& resu
     TRY(const std::optional<db::LoadChunk> chunk, NextChunk());
     if (!chunk.has_value()) break;
     db::ChunkOutcome outcome;
-    absl::Status inserted = inserter.Insert(chunk->rows, chunk->first_row, outcome.rows_affected);
+    absl::Status inserted = inserter.Insert(*chunk->rows, chunk->first_row, outcome.rows_affected);
     if (!inserted.ok()) {
       return Reason(errors::WithExecuted(std::move(inserted), errors::Executed::kRolledBack));
     }

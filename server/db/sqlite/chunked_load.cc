@@ -35,7 +35,7 @@ ChunkWrite::ChunkWrite(absl::Time deadline,
       index_(index),
       chunk_(std::move(chunk)),
       content_(std::move(content)),
-      bytes_(static_cast<int64_t>(chunk_.rows.SpaceUsedExcludingSelfLong())) {
+      bytes_(static_cast<int64_t>(chunk_.rows->SpaceUsedExcludingSelfLong())) {
   OwnContext::ctx.deadline = deadline;
 }
 
@@ -88,7 +88,7 @@ absl::Status ChunkWrite::Insert(Connection& connection) {
     }
   }
   Inserter inserter(connection, target, watch_);
-  absl::Status inserted = inserter.Insert(chunk_.rows, chunk_.first_row, outcome_.rows_affected);
+  absl::Status inserted = inserter.Insert(*chunk_.rows, chunk_.first_row, outcome_.rows_affected);
   if (!inserted.ok()) {
     return Why(errors::WithExecuted(std::move(inserted), errors::Executed::kRolledBack));
   }

@@ -83,7 +83,7 @@ absl::Status LoadStep::Begin(Connection& connection) {
 
 absl::Status LoadStep::InsertRows(Connection& connection, db::ChunkOutcome& outcome) {
   Inserter inserter(connection, load_.target, watch_);
-  absl::Status inserted = inserter.Insert(chunk_->rows, chunk_->first_row, outcome.rows_affected);
+  absl::Status inserted = inserter.Insert(*chunk_->rows, chunk_->first_row, outcome.rows_affected);
   if (inserted.ok()) return inserted;
   return Why(errors::WithExecuted(std::move(inserted), errors::Executed::kRolledBack));
 }

@@ -42,9 +42,9 @@ class StoppingSource final : public ListSource {
 
   const Context& ctx() const { return ctx_; }
 
-  Task<std::optional<pb::BulkInsertRequest>> Read() override {
-    std::optional<pb::BulkInsertRequest> message = co_await ListSource::Read();
-    if (!message.has_value()) scope_.Stop(cause_);
+  Task<std::shared_ptr<pb::BulkInsertRequest>> Read() override {
+    std::shared_ptr<pb::BulkInsertRequest> message = co_await ListSource::Read();
+    if (message == nullptr) scope_.Stop(cause_);
     co_return message;
   }
 
@@ -83,9 +83,9 @@ class QuietSource final : public ListSource {
  public:
   using ListSource::ListSource;
 
-  Task<std::optional<pb::BulkInsertRequest>> Read() override {
-    std::optional<pb::BulkInsertRequest> message = co_await ListSource::Read();
-    if (message.has_value() || broken_off_) co_return message;
+  Task<std::shared_ptr<pb::BulkInsertRequest>> Read() override {
+    std::shared_ptr<pb::BulkInsertRequest> message = co_await ListSource::Read();
+    if (message != nullptr || broken_off_) co_return message;
     co_await Async<bool>([&](Completion<bool> end) { quiet_.emplace(std::move(end)); });
     co_return message;
   }
@@ -156,12 +156,12 @@ class AlternatingSource final : public ListSource {
 
   const absl::Status& other() const { return other_; }
 
-  Task<std::optional<pb::BulkInsertRequest>> Read() override {
+  Task<std::shared_ptr<pb::BulkInsertRequest>> Read() override {
     if (taken() == 2) {
       const auto reply = co_await queries_.Query(ctx_, write_);
       other_ = reply.status();
     }
-    std::optional<pb::BulkInsertRequest> message = co_await ListSource::Read();
+    std::shared_ptr<pb::BulkInsertRequest> message = co_await ListSource::Read();
     co_return message;
   }
 

@@ -33,12 +33,12 @@ class PipeSource final : public Source<pb::InteractRequest> {
     Wake();
   }
 
-  Task<std::optional<pb::InteractRequest>> Read() override {
+  Task<std::shared_ptr<pb::InteractRequest>> Read() override {
     while (requests_.empty() && !closed_ && !broken_off_) {
       co_await Async<bool>([&](Completion<bool> woken) { waiter_.emplace(std::move(woken)); });
     }
-    if (requests_.empty() || broken_off_) co_return std::nullopt;
-    pb::InteractRequest request = std::move(requests_.front());
+    if (requests_.empty() || broken_off_) co_return nullptr;
+    auto request = std::make_shared<pb::InteractRequest>(std::move(requests_.front()));
     requests_.pop_front();
     co_return request;
   }

@@ -34,11 +34,11 @@ class ListSource : public Source<pb::BulkInsertRequest> {
   explicit ListSource(std::vector<pb::BulkInsertRequest> messages, bool breaks_off = false)
       : messages_(std::move(messages)), breaks_off_(breaks_off) {}
 
-  Task<std::optional<pb::BulkInsertRequest>> Read() override {
-    if (broken_off_) co_return std::nullopt;
+  Task<std::shared_ptr<pb::BulkInsertRequest>> Read() override {
+    if (broken_off_) co_return nullptr;
     ended_ = taken_ == messages_.size();
-    if (ended_) co_return std::nullopt;
-    co_return messages_[taken_++];
+    if (ended_) co_return nullptr;
+    co_return std::make_shared<pb::BulkInsertRequest>(messages_[taken_++]);
   }
 
   void BreakOff() override { broken_off_ = true; }

@@ -16,6 +16,7 @@
 
 namespace sluice::rpc {
 
+constexpr size_t kAlign = 8;
 constexpr size_t kSmallestBlock = 512;
 constexpr size_t kLargestBlock = 128 << 10;
 
@@ -24,7 +25,8 @@ constexpr size_t kLargestBlock = 128 << 10;
 template <class M>
 std::shared_ptr<M> MakeOnArena(size_t bytes) {
   google::protobuf::ArenaOptions options;
-  options.start_block_size = std::clamp(2 * bytes, kSmallestBlock, kLargestBlock);
+  // What is to be destroyed is noted from the end of a block on, which has to be aligned.
+  options.start_block_size = std::clamp(2 * bytes, kSmallestBlock, kLargestBlock) / kAlign * kAlign;
   options.max_block_size = kLargestBlock;
   auto arena = std::make_shared<google::protobuf::Arena>(options);
   M* const message = google::protobuf::Arena::CreateMessage<M>(arena.get());

@@ -15,7 +15,6 @@
 #include "absl/strings/str_cat.h"
 
 #include "server/async/join.h"
-#include "server/async/manual_executor.h"
 #include "server/base/address.h"
 #include "server/base/errors.h"
 #include "server/base/ids.h"
@@ -194,8 +193,7 @@ absl::Status App::Start() {
   TRY_STATUS(PrepareDataDir());
   server_ = std::make_unique<rpc::Server>(ServerOptionsOf(settings_));
   server_->SetOpenWork([this] { return transactions_.Unended(); });
-  ManualExecutor executor;
-  const auto [database, registry] = executor.Run(Join(OpenDefaultDatabase(), OpenRegistry()));
+  const auto [database, registry] = start_.Run(Join(OpenDefaultDatabase(), OpenRegistry()));
   TRY_STATUS(database);
   TRY_STATUS(registry);
   StartServices();

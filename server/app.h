@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
+#include "server/async/manual_executor.h"
 #include "server/async/task.h"
 #include "server/base/config.h"
 #include "server/base/file_lock.h"
@@ -73,6 +74,7 @@ class App {
 
   const Settings settings_;  // constant after construction
   std::atomic<const char*> awaits_{"nothing"};
+  ManualExecutor start_;  // of Start; who posts to it may look at it a little longer
   std::unique_ptr<FileLock> data_lock_;
   core::Connections connections_;
   core::Transactions transactions_;

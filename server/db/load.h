@@ -48,7 +48,7 @@ struct LoadChunk {
 
   LoadChunk() : rows(std::make_shared<Rows>()) {}
 
-  std::shared_ptr<const Rows> rows;  // never null
+  std::shared_ptr<const Rows> rows;  // null only in one that was moved from
   int64_t first_row = 0;             // position of the first in the whole load
 };
 

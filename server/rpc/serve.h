@@ -147,8 +147,10 @@ class RpcSource final : public Source<Message> {
 
   // After Finish, which ends a read that was broken off: waits for its tag.
   Task<void> Settle() {
-    if (!reading_) co_return;
-    co_await Async<bool>([&](Completion<bool> woken) { waiter_.emplace(std::move(woken)); });
+    // Whoever breaks off now wakes it, too.
+    while (reading_) {
+      co_await Async<bool>([&](Completion<bool> woken) { waiter_.emplace(std::move(woken)); });
+    }
   }
 
   // The stream ended because a message could not be read.

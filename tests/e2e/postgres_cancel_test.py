@@ -185,8 +185,11 @@ class PostgresQueueTest(postgres_case.TestCase):
         self.proxy.delay(0.15, CLIENT)  # each message, of which a cancel is only one
         call = self.begin_call("SELECT pg_sleep($1::float8)", 30.0)
         stats = rpc.monitoring_pb2.GetPoolStatsRequest(connection_id="default")
-        harness.wait_for(lambda: self.rpc.monitoring.GetPoolStats(stats).connections[0].pool.leased == 1, 10,
-                         "it is sent")
+
+        def sent():
+            holders = self.rpc.monitoring.GetPoolStats(stats, timeout=5).connections[0].pool.holders
+            return any("pg_sleep" in holder.statement for holder in holders)
+        harness.wait_for(sent, 10, "it is sent")
         call.cancel()
         harness.wait_for(lambda: "canceling statement due to user request" in self.postgres.log_text(),
                          4 * harness.PATIENCE, "it is ended")

@@ -10,6 +10,7 @@ import hostile_postgres
 import postgres_case
 import postgres_wire
 import rpc
+from fault_proxy import CLIENT
 from postgres_case import Load, seconds_since
 from rpc import Code
 
@@ -166,6 +167,17 @@ class PostgresCrashTest(postgres_case.TestCase):
         self.assertEqual(rpc.Failure(large.exception()).executed, "unknown")
         self._continue(pid)
         self.assertEqual(self.content() - {2}, {1, 3})
+
+    def test_Fault10_a_server_that_lets_in_and_says_nothing_more_holds_up_neither_start_nor_end(self):
+        self.proxy.on(CLIENT, "P", b"", lambda link: None, times=1000)
+        url = self.proxy.url("shop", options="?connect_timeout=1")
+        self.rpc = self.client(self.start(database=url))
+        silent = self.start(database=url)  # ends while it still tries
+        failure = self.failure(self.rpc.query, "SELECT 1")
+        self.assertEqual((failure.code, failure.executed), (Code.UNAVAILABLE, "no"), failure)
+        self.assertEqual(silent.terminate(), 0)
+        self.proxy.clear()
+        self.await_answers()
 
     def test_Fault11_a_hung_cancel_holds_up_nobody(self):
         """More of them than there are threads for it."""

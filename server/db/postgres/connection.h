@@ -189,9 +189,9 @@ class Connection final : public Watcher {
     return std::none_of(changed_.begin(), changed_.end(), [](bool changed) { return changed; });
   }
 
-  // Asks the server to end what is under way, again and again until it is over: one who has not
-  // begun with it yet takes no notice. One request at a time. Only on a connection that one caller
-  // has for himself.
+  // Asks the server to end what is under way, again and again until it is over, but not for longer
+  // than two seconds: one who has not begun with it yet takes no notice. One request at a time.
+  // Only on a connection that one caller has for himself.
   void Cancel();
 
   // Null: none was made since the last time that this was asked.

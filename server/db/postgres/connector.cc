@@ -342,12 +342,15 @@ void FinishConnection::operator()(pg_conn* connection) const {
   pq.finish(connection);
 }
 
+absl::Duration ConnectLimit(const ConnectTarget& target) {
+  return target.connect_timeout * static_cast<double>(std::max<size_t>(target.hosts.size(), 1));
+}
+
 Task<absl::StatusOr<RawConnection>> Connect(std::shared_ptr<const ConnectTarget> target,
                                             Egress egress,
                                             Keywords more) {
   using Made = absl::StatusOr<RawConnection>;
-  const absl::Duration limit =
-      target->connect_timeout * static_cast<double>(std::max<size_t>(target->hosts.size(), 1));
+  const absl::Duration limit = ConnectLimit(*target);
   std::function<Made()> work = [target, egress, more] { return ConnectNow(*target, egress, more); };
   Made late = ConnectFailed("");
   Made made = co_await Attempt<Made>::Run(Threads::ForConnecting(), std::move(work), limit,

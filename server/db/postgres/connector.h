@@ -33,6 +33,9 @@ struct FinishConnection {
 
 using RawConnection = std::unique_ptr<pg_conn, FinishConnection>;
 
+// How long Connect takes at most.
+absl::Duration ConnectLimit(const ConnectTarget& target);
+
 // Connects to `target`, with `more` keywords beside its own. A server that never lets go of us
 // costs its thread, but nobody waits for that: the answer comes in time, and what comes after it
 // is closed. Errors: as Resolve; UNAVAILABLE BACKEND_LOST; BACKEND_STARTING; BACKEND_AUTH_FAILED;

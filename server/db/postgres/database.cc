@@ -12,8 +12,10 @@
 #include "server/base/errors.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/db/postgres/connector.h"
 #include "server/db/postgres/request_log.h"
 #include "server/db/postgres/session_settings.h"
+#include "server/db/postgres/sqlstate.h"
 #include "server/db/postgres/transaction.h"
 #include "server/db/postgres/work.h"
 
@@ -31,10 +33,12 @@ using ResultsOr = absl::StatusOr<db::BatchResults>;
 constexpr absl::Duration kLongestLookout = absl::Seconds(1);
 constexpr absl::Duration kShortestLookout = absl::Milliseconds(1);
 
-// Closing is told of while it takes long. Every step of it has a limit, and together they take less
-// than this; only a COMMIT may have longer, which has its own.
+// Closing is told of while it takes long, and given up after a while that its steps, each of which
+// has a limit, do not come near. A COMMIT by itself has its own.
 constexpr absl::Duration kCloseLook = absl::Seconds(5);
 constexpr absl::Duration kLongestClose = absl::Seconds(20);
+// A server that has let us in has so long for its first answer.
+constexpr absl::Duration kFirstAnswer = absl::Seconds(5);
 
 // The operator's settings with what the target says otherwise.
 db::PostgresSettings SettingsFor(const ConnectTarget& target, db::PostgresSettings settings) {
@@ -238,6 +242,7 @@ Task<void> CloseAndTell(std::shared_ptr<Backend> backend, std::shared_ptr<Notifi
 
 Database::Database(ConnectTarget target, const Egress& egress, const db::PostgresSettings& settings)
     : session_settings_(target.session_settings),
+      open_limit_(ConnectLimit(target) + kFirstAnswer),
       settings_(SettingsFor(target, settings)),
       backend_(std::make_shared<Backend>(
           std::make_shared<const ConnectTarget>(std::move(target)), egress, settings_)) {}
@@ -250,8 +255,12 @@ Database::~Database() {
 }
 
 Task<absl::Status> Database::Opened(const Context& ctx) {
-  CO_TRY(const db::DatabaseInfo info, co_await Inspect(ctx));
-  co_return absl::OkStatus();
+  Context limited = ctx;
+  limited.deadline = std::min(ctx.deadline, absl::Now() + open_limit_);
+  const absl::StatusOr<db::DatabaseInfo> info = co_await Inspect(limited);
+  // It let us in, and said nothing more.
+  const bool silent = absl::IsDeadlineExceeded(info.status()) && absl::Now() < ctx.deadline;
+  co_return silent ? ConnectFailed("") : info.status();
 }
 
 absl::Status Database::Usable(const Context& ctx) const {

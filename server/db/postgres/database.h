@@ -60,6 +60,7 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   absl::Status CheckSessionOf(const db::SessionOptionsPtr& session) const;
 
   const std::vector<std::string> session_settings_;
+  const absl::Duration open_limit_;
   const db::PostgresSettings settings_;  // with what the target says otherwise
   const std::shared_ptr<Backend> backend_;
   const std::shared_ptr<RunningRequests> requests_ = std::make_shared<RunningRequests>();

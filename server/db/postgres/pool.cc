@@ -346,6 +346,7 @@ void Pool::Serve(std::unique_ptr<Connection> connection) {
 void Pool::Return(std::unique_ptr<Connection> connection, Hygiene hygiene) {
   leased_.fetch_sub(1, std::memory_order_relaxed);
   held_.erase(connection.get());
+  if (closing_) return CloseConnection(std::move(connection));
   const bool clean = hygiene == Hygiene::kClean && !connection->lost() &&
                      connection->trips() == 0 && connection->block() == Block::kNone &&
                      !connection->cancelling() && !Expired(*connection) &&

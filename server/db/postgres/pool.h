@@ -79,7 +79,8 @@ class Lease final : public Link {
   void Runs(absl::string_view sql);
 
   // Waits for the end of a trip. A stopped caller has its statement cancelled, and waits no longer
-  // than that may take: then the trip counts as abandoned, and the connection is closed.
+  // than that may take: then the trip counts as abandoned, and the connection forgets everything
+  // before it is used again.
   Task<Trip::End> Await(std::shared_ptr<Trip> trip, Caller& caller) override;
 
   // The same for what nobody stops, but not for longer than `limit`.

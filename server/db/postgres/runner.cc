@@ -315,8 +315,8 @@ Task<Trial> Runner::Await(Link& link,
   co_return trial;
 }
 
-// What no longer fits must not be taken for prepared. Where the session has forgotten one, by a
-// function that called for it, it has forgotten all.
+// What no longer fits must not be taken for prepared. Where the session has forgotten one, because
+// a function called for it, it has mostly forgotten all.
 void Runner::Outdate(Connection& connection, const Plan& plan, const ServerError& error) const {
   if (error.sqlstate == kNoSuchStatement) {
     connection.statements().Clear();

@@ -154,9 +154,9 @@ bool IsChangedPlan(const ServerError& error) {
           absl::StartsWith(error.message, "cached plan must not change"));
 }
 
-// One of ours, that is: nobody else's are run here.
+// One of ours. How a name is quoted is a matter of the server's language.
 bool IsForgottenStatement(const ServerError& error) {
-  return error.sqlstate == "26000" && absl::StrContains(error.message, "\"sluice_");
+  return error.sqlstate == "26000" && absl::StrContains(error.message, "sluice_");
 }
 
 // What is said in place of the server's words, where those would say too little, or too much.
@@ -248,7 +248,7 @@ absl::Status ToStatus(const ServerError& error, const ErrorContext& context) {
 }
 
 bool IsStalePlan(const ServerError& error) {
-  return error.sqlstate == "26000" || IsChangedPlan(error);
+  return IsForgottenStatement(error) || IsChangedPlan(error);
 }
 
 bool IsCancelled(absl::string_view sqlstate) {

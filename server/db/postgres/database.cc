@@ -33,8 +33,8 @@ using ResultsOr = absl::StatusOr<db::BatchResults>;
 constexpr absl::Duration kLongestLookout = absl::Seconds(1);
 constexpr absl::Duration kShortestLookout = absl::Milliseconds(1);
 
-// Closing is told of while it takes long, and given up after a while that its steps, each of which
-// has a limit, do not come near. A COMMIT by itself has its own.
+// Closing is told of while it takes long, and given up in the end: each of its steps has a limit,
+// and many of them one after the other are rare. A COMMIT by itself has its own.
 constexpr absl::Duration kCloseLook = absl::Seconds(5);
 constexpr absl::Duration kLongestClose = absl::Seconds(20);
 // A server that has let us in has so long for its first answer.

@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 
 #include "server/db/postgres/input.h"
+#include "tests/unit/db/postgres_message.h"
 
 namespace sluice::postgres {
 namespace {
@@ -16,16 +17,6 @@ namespace {
 using ::testing::ElementsAre;
 
 constexpr size_t kLimit = 1'000'000;
-
-std::string Int32(size_t value) {
-  std::string out;
-  for (const int shift : {24, 16, 8, 0}) out.push_back(static_cast<char>(value >> shift & 0xff));
-  return out;
-}
-
-std::string MessageOf(char type, const std::string& body) {
-  return type + Int32(body.size() + 4) + body;
-}
 
 // Receives `bytes`, at most `most` at once, and calls `take` for each message.
 template <class Take>

@@ -7,22 +7,13 @@
 #include "gtest/gtest.h"
 
 #include "server/db/postgres/protocol.h"
+#include "tests/unit/db/postgres_message.h"
 
 namespace sluice::postgres {
 namespace {
 
 using ::testing::ElementsAre;
 using namespace std::string_literals;  // NOLINT(google-build-using-namespace): bytes with NULs
-
-std::string Int32(size_t value) {
-  std::string out;
-  for (const int shift : {24, 16, 8, 0}) out.push_back(static_cast<char>(value >> shift & 0xff));
-  return out;
-}
-
-std::string MessageOf(char type, const std::string& body) {
-  return type + Int32(body.size() + 4) + body;
-}
 
 TEST(Append, WritesWhatTheProtocolSays) {
   std::string out;

@@ -379,6 +379,10 @@ void AddTxViews(CLI::App* tx, Options* options, Raw* raw) {
           "--request-id", options->tx.request_id,
           "Instead, that of its commit or of any write, which the database knows for a day")
       ->type_name("UUID");
+  outcome
+      ->add_option("--token", options->tx.outcome_token,
+                   "Instead, the outcome_token of the error that its commit ended with")
+      ->type_name("TOKEN");
   AddConnection(outcome, options, raw);
 }
 

@@ -117,11 +117,12 @@ struct RegisterOptions {
 
 // Which transaction a command is about, and what `tx` is to do with it.
 struct TxOptions {
-  std::string id;          // empty: none
-  std::string handle;      // instead, of get and end
-  bool commit = false;     // after the statement, the batch or the load
-  std::string savepoint;   // its name
-  std::string request_id;  // of commit and outcome; empty: none
+  std::string id;             // empty: none
+  std::string handle;         // instead, of get and end
+  bool commit = false;        // after the statement, the batch or the load
+  std::string savepoint;      // its name
+  std::string request_id;     // of commit and outcome; empty: none
+  std::string outcome_token;  // empty: none
   v1::TransactionOptions begin;
 };
 

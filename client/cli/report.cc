@@ -149,6 +149,9 @@ std::string Hint(const Error& error) {
       use != error.metadata.end() && use->second == "StreamQuery") {
     return "add --stream";
   }
+  if (const auto token = error.metadata.find("outcome_token"); token != error.metadata.end()) {
+    return absl::StrCat("`sluice tx outcome --token ", token->second, "` tells what became of it");
+  }
   if (error.code == absl::StatusCode::kDeadlineExceeded) return "--timeout D allows more time";
   if (error.retry_delay) {
     return absl::StrCat("try again after ", absl::FormatDuration(*error.retry_delay));

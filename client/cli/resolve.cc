@@ -218,8 +218,11 @@ absl::Status ResolveTransaction(const RawOptions& raw, Options* options) {
   if (tx.commit && tx.id.empty()) {
     return absl::InvalidArgumentError("--commit goes with --transaction");
   }
-  if (options->command == Command::kTxOutcome && tx.id.empty() == tx.request_id.empty()) {
-    return absl::InvalidArgumentError("tx outcome wants the ID of a transaction, or --request-id");
+  const int keys = (tx.id.empty() ? 0 : 1) + (tx.request_id.empty() ? 0 : 1) +
+                   (tx.outcome_token.empty() ? 0 : 1);
+  if (options->command == Command::kTxOutcome && keys != 1) {
+    return absl::InvalidArgumentError(
+        "tx outcome wants the ID of a transaction, or --request-id, or --token");
   }
   absl::Status status = ResolveRequestId(&tx.request_id);
   if (!status.ok()) return status;

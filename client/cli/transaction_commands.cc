@@ -209,10 +209,12 @@ ExitCode RunTxOutcome(Session& session) {
   const TxOptions& options = session.options.tx;
   v1::GetTransactionOutcomeRequest request;
   request.set_connection_id(session.options.connection_id);
-  if (options.id.empty()) {
+  if (!options.id.empty()) {
+    request.set_transaction_id(options.id);
+  } else if (!options.request_id.empty()) {
     request.set_request_id(options.request_id);
   } else {
-    request.set_transaction_id(options.id);
+    request.set_outcome_token(options.outcome_token);
   }
   const auto response = session.client.GetTransactionOutcome(request, session.Call());
   if (!response.ok()) return Fail(session, response.status(), "", true);

@@ -4,6 +4,17 @@
 
 namespace sluice {
 
+ManualExecutor::~ManualExecutor() {
+  MutexLock lock(&mu_);
+  while (wakes_ < taken_) woken_.Wait(&mu_);
+}
+
+bool ManualExecutor::TakeInbox() {
+  if (!RunInbox()) return false;
+  ++taken_;
+  return true;
+}
+
 void ManualExecutor::Start(Task<void> task) {
   const Scope scope(*this);
   Spawn(std::move(task));
@@ -12,13 +23,14 @@ void ManualExecutor::Start(Task<void> task) {
 bool ManualExecutor::RunUntilIdle() {
   const Scope scope(*this);
   bool ran = false;
-  while (RunLocal() || RunInbox() || RunTimers() || RunDrainHooks()) ran = true;
+  while (RunLocal() || TakeInbox() || RunTimers() || RunDrainHooks()) ran = true;
   return ran;
 }
 
 void ManualExecutor::Wake() {
   MutexLock lock(&mu_);
   awake_ = true;
+  ++wakes_;
   woken_.Signal();
 }
 

@@ -3,6 +3,7 @@
 #ifndef SLUICE_SERVER_ASYNC_MANUAL_EXECUTOR_H_
 #define SLUICE_SERVER_ASYNC_MANUAL_EXECUTOR_H_
 
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -15,6 +16,9 @@ namespace sluice {
 class ManualExecutor final : public Executor {
  public:
   explicit ManualExecutor(const Clock& clock = Clock::System()) : Executor(clock) {}
+
+  // Waits for those whose jobs have run, and who are still about to wake it.
+  ~ManualExecutor() override;
 
   // Runs the task and whatever else is posted, until the task is done.
   template <class T>
@@ -53,12 +57,15 @@ class ManualExecutor final : public Executor {
   }
 
   void Wake() override;
+  bool TakeInbox();
   // Runs what is ready, or waits for a job or the next timer.
   void RunOnce();
 
   Mutex mu_;
   CondVar woken_;
   bool awake_ ABSL_GUARDED_BY(mu_) = false;
+  uint64_t wakes_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t taken_ = 0;  // batches of jobs, each of which comes with a wake
 };
 
 }  // namespace sluice

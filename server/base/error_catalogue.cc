@@ -150,7 +150,8 @@ constexpr Reason kCatalogue[] = {
      "Read on, or ask for less; send on, or send it in smaller parts."},
     {"COMMIT_OUTCOME_UNKNOWN", "UNKNOWN",
      "The commit was sent, and its outcome was lost: it may have been applied.",
-     "Look before you send it again."},
+     "Ask GetTransactionOutcome, by the request_id or the metadata `outcome_token`, before you "
+     "send it again."},
     {"INTERNAL", "INTERNAL", "A fault inside the server.", "Report it with the request id."},
 };
 

@@ -140,6 +140,7 @@ TransactionFacts Transaction::FactsLocked(const Standing& standing) const {
   facts.state = state_;
   facts.commits_on = commits_on_ && !IsFinished(state_);
   const bool finished = IsFinished(state_);
+  if (state_ == TransactionState::kCommitted) facts.durability = standing.durability;
   if (!finished || !why_.ok()) facts.id = id_;
   if (finished) return facts;
   const absl::Duration end = std::min(ExpiryLocked(standing), EndOfLife(standing));
@@ -278,6 +279,11 @@ absl::Status Transaction::why() const {
   return why_;
 }
 
+std::string Transaction::outcome_token() const {
+  MutexLock lock(&mu_);
+  return outcome_token_;
+}
+
 std::string Transaction::committed_by() const {
   MutexLock lock(&mu_);
   return committed_by_;
@@ -366,6 +372,12 @@ void Transaction::NoteRequest(const db::RequestKey* key) {
   committed_by_ = key->id;
 }
 
+void Transaction::NoteToken(const absl::Status& unknown) {
+  std::string token = errors::MetadataOf(unknown, "outcome_token");
+  MutexLock lock(&mu_);
+  outcome_token_ = std::move(token);
+}
+
 absl::StatusOr<int> Transaction::NextSavepoint() const {
   MutexLock lock(&mu_);
   if (savepoints_.size() >= kMostSavepoints) {
@@ -400,13 +412,14 @@ db::Session& Transaction::Turn::session() {
   return *transaction_->session_;
 }
 
-Task<absl::Status> Transaction::Turn::Commit(const db::RequestKey* key, absl::Time deadline) {
+Task<absl::Status> Transaction::Turn::Commit(const Context& ctx, const db::RequestKey* key) {
   Transaction& transaction = *transaction_;
   const Work work(transaction, Needs::kActive);
   CO_CHECK(work.refused());
   CO_CHECK(transaction.BeginCommit(key));
-  absl::Status status = co_await transaction.transaction_->CommitBy(deadline, key);
+  absl::Status status = co_await transaction.transaction_->CommitFor(ctx, key);
   const TransactionState state = StateAfterCommit(status);
+  if (state == TransactionState::kUnknown) transaction.NoteToken(status);
   if (state == TransactionState::kUnknown &&
       transaction.CommitsOn(transaction.transaction_->standing())) {
     co_return status;

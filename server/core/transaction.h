@@ -46,6 +46,7 @@ struct TransactionFacts {
   absl::Duration expires_in = absl::InfiniteDuration();  // infinite: the lease has ended
   db::Isolation isolation = db::Isolation::kDefault;
   bool commits_on = false;  // its caller was answered, and its COMMIT goes on
+  db::Durability durability = db::Durability::kUnknown;  // once it is committed
 };
 
 // The same in the metadata of an error: transaction, transaction_state, and, while there is a
@@ -161,6 +162,9 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   // Why it ended; OK while it is open, and if its owner ended it.
   absl::Status why() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Of the error that its COMMIT was answered with; empty: none was given.
+  std::string outcome_token() const ABSL_LOCKS_EXCLUDED(mu_);
+
   // The id of the request that committed it; empty if it had none.
   std::string committed_by() const ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -204,6 +208,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   // The key of what is about to run in it, if any: one that commits tells the outcome later, even
   // where the COMMIT's answer is lost.
   void NoteRequest(const db::RequestKey* key) ABSL_LOCKS_EXCLUDED(mu_);
+  void NoteToken(const absl::Status& unknown) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Savepoints are numbered from 1. Error: TRANSACTION_LIMIT.
   absl::StatusOr<int> NextSavepoint() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -244,6 +249,7 @@ class Transaction : public std::enable_shared_from_this<Transaction> {
   bool committing_ ABSL_GUARDED_BY(mu_) = false;
   bool commits_on_ ABSL_GUARDED_BY(mu_) = false;  // and its caller was answered
   std::string committed_by_ ABSL_GUARDED_BY(mu_);
+  std::string outcome_token_ ABSL_GUARDED_BY(mu_);
   bool marked_failed_ ABSL_GUARDED_BY(mu_) = false;  // though its database knows nothing of that
   int64_t statements_ ABSL_GUARDED_BY(mu_) = 0;
   std::string last_sql_ ABSL_GUARDED_BY(mu_);
@@ -274,9 +280,8 @@ class Transaction::Turn {
 
   // Commits. FAILED: TRANSACTION_FAILED, and it stays FAILED. See db::Transaction::Commit; whatever
   // else it answers, the transaction is finished, or will be without any more being done in it.
-  // With a `key` it is stored, too. `deadline`: until when the caller listens.
-  Task<absl::Status> Commit(const db::RequestKey* key,
-                            absl::Time deadline = absl::InfiniteFuture());
+  // With a `key` it is stored, too. `ctx`: until when the caller listens.
+  Task<absl::Status> Commit(const Context& ctx, const db::RequestKey* key);
   // Rolls back and waits for it. A transaction that is finished, and not committed, is left alone.
   // Error: TRANSACTION_FINISHED (committed, or unknown).
   Task<absl::Status> Rollback();

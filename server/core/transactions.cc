@@ -179,6 +179,7 @@ std::optional<Transactions::Known> Transactions::Remember(const Context& ctx,
     known.facts = FactsOf(KeyOf(id), *found.finished);
     known.connection = found.finished->connection;
     known.committed_by = found.finished->committed_by;
+    known.outcome_token = found.finished->outcome_token;
   } else {
     return std::nullopt;
   }
@@ -275,6 +276,7 @@ void Transactions::OnFinished(Transaction& transaction, TransactionState state) 
                           transaction.owner(),
                           transaction.connection()->key,
                           transaction.committed_by(),
+                          transaction.outcome_token(),
                           why,
                           clock_.Steady()};
   if (!why.ok() || state == TransactionState::kUnknown) {

@@ -88,6 +88,7 @@ class Transactions {
     TransactionFacts facts;
     ids::Hash connection{};    // key of its connection
     std::string committed_by;  // id of the request that did; empty if it had none
+    std::string outcome_token;
   };
 
   std::optional<Known> Remember(const Context& ctx, absl::string_view id) const
@@ -145,6 +146,7 @@ class Transactions {
     std::string owner;
     ids::Hash connection;
     std::string committed_by;
+    std::string outcome_token;
     absl::Status why;
     absl::Duration since;
   };

@@ -79,6 +79,12 @@ class Database : public Session {
   virtual Task<absl::StatusOr<std::optional<BatchResults>>> Recall(const Context& ctx,
                                                                    const RequestKey& key) = 0;
 
+  // What became of a transaction, by the `outcome_token` of the error that its COMMIT was answered
+  // with; `scope`: of the keys of whoever asks. Errors: PARAMETER_INVALID, FIELD_NOT_IMPLEMENTED.
+  virtual Task<absl::StatusOr<Outcome>> OutcomeOf(const Context& ctx,
+                                                  std::string token,
+                                                  std::string scope) = 0;
+
   // Makes the database able to keep answers of requests with a key, where it is not. An embedded
   // one always is. Errors: what the database says of it; READ_ONLY_VIOLATION.
   virtual Task<absl::Status> KeepRequests(const Context& ctx) = 0;

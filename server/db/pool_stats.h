@@ -51,6 +51,8 @@ struct PoolStats {
   int64_t connects = 0;
   int64_t connects_failed = 0;
   int64_t acquire_timeouts = 0;
+  int64_t timeline = 0;  // of the server that was connected to last; 0: not known, or a standby
+  int64_t timeline_changes = 0;
   bool breaker_open = false;
   std::string last_failure;  // reason; empty: the last attempt went well
   absl::Duration retry_in;   // zero: there is nothing to wait for

@@ -42,6 +42,17 @@ struct WriterHold {
   absl::Duration since;  // on the steady clock
 };
 
+// Who has what was committed, when COMMIT was answered.
+enum class Durability {
+  kUnknown,     // nobody knows, or nothing was written
+  kMemory,      // its server, which may lose it in a crash
+  kLocal,       // the disk of its server
+  kReplicated,  // and as many standbys as the server was told to wait for
+};
+
+// What became of a transaction whose COMMIT was not answered.
+enum class Outcome { kCommitted, kRolledBack, kPending, kUnknown };
+
 // How a transaction stands with its database.
 struct TransactionStanding {
   enum class State {
@@ -56,6 +67,8 @@ struct TransactionStanding {
   // It is gone for its callers, but its COMMIT still goes on; what became of that in the end.
   bool commits_on = false;
   std::optional<absl::Status> committed;
+  // Once it is committed.
+  Durability durability = Durability::kUnknown;
   // It has the writer, since then, on the steady clock.
   std::optional<absl::Duration> writer_since;
   // It waits for the writer, since then, and who has it now.
@@ -82,9 +95,10 @@ class Transaction : public Session {
   // transaction remains, or the error is COMMIT_OUTCOME_UNKNOWN.
   virtual Task<absl::Status> Commit(const RequestKey* key) = 0;
 
-  // The same for a caller who listens until then. An engine whose COMMIT may take long answers
-  // COMMIT_OUTCOME_UNKNOWN by that time, while the COMMIT goes on; its end shows in the standing.
-  virtual Task<absl::Status> CommitBy(absl::Time /*deadline*/, const RequestKey* key) {
+  // The same for a caller who listens until his deadline, or until the server goes down. An engine
+  // whose COMMIT may take long answers COMMIT_OUTCOME_UNKNOWN by then, while the COMMIT goes on;
+  // its end shows in the standing.
+  virtual Task<absl::Status> CommitFor(const Context& /*ctx*/, const RequestKey* key) {
     return Commit(key);
   }
 

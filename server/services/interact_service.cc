@@ -390,8 +390,7 @@ class InteractService::Conversation {
     request.set_request_id(commit.request_id());
     const core::Connections::EntryPtr connection = turn_->transaction().connection();
     CO_TRY(const std::optional<db::RequestKey> key, RequestKeyOf(*connection, request));
-    absl::Status committed =
-        co_await turn_->Commit(key.has_value() ? &*key : nullptr, ctx_.deadline);
+    absl::Status committed = co_await turn_->Commit(ctx_, key.has_value() ? &*key : nullptr);
     co_return committed;
   }
 

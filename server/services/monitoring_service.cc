@@ -109,6 +109,8 @@ void Show(const db::PoolStats& stats, pb::PoolStats& message) {
     SetDuration(stats.retry_in, *message.mutable_retry_in());
   }
   message.set_acquire_timeouts(stats.acquire_timeouts);
+  message.set_timeline(stats.timeline);
+  message.set_timeline_changes(stats.timeline_changes);
   for (const db::PoolStats::Holder& holder : stats.holders) {
     pb::PoolHolder& shown = *message.add_holders();
     shown.set_transaction(holder.transaction);

@@ -65,6 +65,20 @@ std::string BegunText(const Transaction& transaction) {
   return absl::StrCat(absl::Dec(absl::ToInt64Nanoseconds(transaction.begun()), absl::kZeroPad20));
 }
 
+pb::TransactionOutcome OutcomeOf(db::Outcome outcome) {
+  switch (outcome) {
+    case db::Outcome::kCommitted:
+      return pb::TRANSACTION_OUTCOME_COMMITTED;
+    case db::Outcome::kRolledBack:
+      return pb::TRANSACTION_OUTCOME_ROLLED_BACK;
+    case db::Outcome::kPending:
+      return pb::TRANSACTION_OUTCOME_PENDING;
+    case db::Outcome::kUnknown:
+      return pb::TRANSACTION_OUTCOME_UNKNOWN;
+  }
+  return pb::TRANSACTION_OUTCOME_UNSPECIFIED;
+}
+
 pb::TransactionOutcome OutcomeOf(TransactionState state) {
   switch (state) {
     case TransactionState::kActive:
@@ -127,8 +141,7 @@ Task<absl::StatusOr<pb::CommitTransactionResponse>> TransactionService::Commit(
   const auto key_or = RequestKeyOf(*connection, request);
   if (!key_or.ok()) co_return core::WithTransaction(key_or.status(), turn.facts());
   const std::optional<db::RequestKey>& key = *key_or;
-  const absl::Status committed =
-      co_await turn.Commit(key.has_value() ? &*key : nullptr, ctx.deadline);
+  const absl::Status committed = co_await turn.Commit(ctx, key.has_value() ? &*key : nullptr);
   if (!committed.ok()) co_return core::WithTransaction(committed, turn.facts());
   pb::CommitTransactionResponse response;
   SetStatus(turn.facts(), clock_.Now(), *response.mutable_transaction());
@@ -287,31 +300,47 @@ Task<absl::StatusOr<pb::GetTransactionOutcomeResponse>> TransactionService::GetT
       response.set_outcome(outcome);
       co_return response;
     }
-    case pb::GetTransactionOutcomeRequest::kOutcomeToken:
-      co_return errors::FieldNotImplemented("outcome_token");
+    case pb::GetTransactionOutcomeRequest::kOutcomeToken: {
+      CO_TRY(const core::Connections::EntryPtr connection,
+             co_await venues_.connections().Open(ctx, request.connection_id()));
+      CO_TRY(const pb::TransactionOutcome outcome,
+             co_await OutcomeOfToken(ctx, *connection, request.outcome_token()));
+      response.set_outcome(outcome);
+      co_return response;
+    }
     case pb::GetTransactionOutcomeRequest::KEY_NOT_SET:
       break;
   }
-  co_return errors::ParameterInvalid("key", "is not set; give a transaction_id or a request_id");
+  co_return errors::ParameterInvalid(
+      "key", "is not set; give a transaction_id, a request_id or an outcome_token");
 }
 
 Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfTransaction(
     const Context& ctx, const pb::GetTransactionOutcomeRequest& request) {
   const auto known = venues_.transactions().Remember(ctx, request.transaction_id());
   if (!known.has_value()) co_return errors::TransactionNotFound();
-  // Its commit's answer was lost, but the commit has stored its key, if there was one.
-  const bool left_a_key =
-      known->facts.state == TransactionState::kUnknown && !known->committed_by.empty();
-  if (left_a_key) {
-    const auto connection =
-        co_await venues_.ConnectionOf(ctx, request.connection_id(), request.transaction_id());
-    if (connection.ok()) {
-      absl::StatusOr<pb::TransactionOutcome> outcome =
-          co_await OutcomeOfKey(ctx, **connection, KeyOfId(**connection, known->committed_by));
-      if (outcome.ok()) co_return outcome;
-    }
+  // Its commit's answer was lost, but the commit may have left a trace.
+  const bool left_a_trace = known->facts.state == TransactionState::kUnknown &&
+                            !(known->committed_by.empty() && known->outcome_token.empty());
+  if (!left_a_trace) co_return OutcomeOf(known->facts.state);
+  const auto connection =
+      co_await venues_.ConnectionOf(ctx, request.connection_id(), request.transaction_id());
+  if (!connection.ok()) co_return OutcomeOf(known->facts.state);
+  absl::StatusOr<pb::TransactionOutcome> outcome{OutcomeOf(known->facts.state)};
+  if (!known->outcome_token.empty()) {
+    outcome = co_await OutcomeOfToken(ctx, **connection, known->outcome_token);
+  } else {
+    outcome = co_await OutcomeOfKey(ctx, **connection, KeyOfId(**connection, known->committed_by));
   }
-  co_return OutcomeOf(known->facts.state);
+  co_return outcome.ok() ? *outcome : OutcomeOf(known->facts.state);
+}
+
+Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfToken(
+    const Context& ctx, const core::Connections::Entry& connection, std::string token) {
+  std::string scope = KeyOfId(connection, "").scope;
+  CO_TRY(const db::Outcome outcome,
+         co_await connection.database->OutcomeOf(ctx, std::move(token), std::move(scope)));
+  co_return OutcomeOf(outcome);
 }
 
 Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfRequest(

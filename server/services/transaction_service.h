@@ -68,6 +68,8 @@ class TransactionService {
   Task<absl::StatusOr<pb::TransactionOutcome>> OutcomeOfRequest(const Context& ctx,
                                                                 std::string connection_id,
                                                                 std::string request_id);
+  Task<absl::StatusOr<pb::TransactionOutcome>> OutcomeOfToken(
+      const Context& ctx, const core::Connections::Entry& connection, std::string token);
   Task<absl::StatusOr<pb::TransactionOutcome>> OutcomeOfKey(
       const Context& ctx, const core::Connections::Entry& connection, const db::RequestKey& key);
 

@@ -234,9 +234,7 @@ absl::Status CheckRequest(const pb::DescribeRequest& request) {
 }
 
 absl::Status CheckRequest(const pb::ExplainRequest& request, int value_depth) {
-  if (request.param_types_size() > 0) return errors::FieldNotImplemented("param_types");
   if (request.has_transaction()) return errors::FieldNotImplemented("transaction");
-  if (request.has_session()) return errors::FieldNotImplemented("session");
   TRY_STATUS(CheckSql(request.sql()));
   TRY_STATUS(CheckDepth(request, value_depth));
   return CheckLabels(request);

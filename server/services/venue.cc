@@ -70,6 +70,20 @@ pb::TransactionState StateOf(core::TransactionState state) {
   return pb::TRANSACTION_STATE_UNSPECIFIED;
 }
 
+pb::Durability DurabilityOf(db::Durability durability) {
+  switch (durability) {
+    case db::Durability::kUnknown:
+      return pb::DURABILITY_UNSPECIFIED;
+    case db::Durability::kMemory:
+      return pb::DURABILITY_MEMORY;
+    case db::Durability::kLocal:
+      return pb::DURABILITY_LOCAL;
+    case db::Durability::kReplicated:
+      return pb::DURABILITY_REPLICATED;
+  }
+  return pb::DURABILITY_UNSPECIFIED;
+}
+
 pb::IsolationLevel IsolationOf(db::Isolation isolation) {
   switch (isolation) {
     case db::Isolation::kDefault:
@@ -89,6 +103,7 @@ void SetStatus(const core::TransactionFacts& facts, absl::Time now, pb::Transact
   status.set_state(StateOf(facts.state));
   status.set_handle(facts.handle);
   status.set_isolation(IsolationOf(facts.isolation));
+  status.set_durability(DurabilityOf(facts.durability));
   if (facts.expires_in == absl::InfiniteDuration()) return;
   SetTimestamp(now + facts.expires_in, *status.mutable_expire_time());
   SetDuration(facts.expires_in, *status.mutable_expires_in());
@@ -178,7 +193,7 @@ Task<absl::Status> Venues::Leave(const Context& ctx, Venue& venue, absl::Status 
   const bool lost = venue.begun && !venue.commit && !venue.kept && ctx.stop.stop_requested();
   if (lost && outcome.ok()) outcome = ctx.Stopped(errors::Executed::kRolledBack);
   if (outcome.ok() && venue.commit) {
-    outcome = co_await turn.Commit(nullptr, ctx.deadline);
+    outcome = co_await turn.Commit(ctx, nullptr);
   } else if (!outcome.ok() && venue.begun) {
     const absl::Status gone = co_await turn.Rollback();
     gone.IgnoreError();  // it had ended by itself

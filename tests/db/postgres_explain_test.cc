@@ -1,5 +1,6 @@
 // How a PostgreSQL server would run a statement: the tree, its text, and what in it is slow.
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 
 #include "server/base/errors.h"
 #include "server/db/postgres/plan_tree.h"
+#include "server/db/session_options.h"
 #include "tests/db/postgres_catalog_fixture.h"
 
 namespace sluice::test {
@@ -171,6 +173,42 @@ TEST_F(PostgresCatalogExplain, NamedValuesAreBound) {
       ctx_, db::Statement("SELECT * FROM artist WHERE id = :id", none, named), false));
   ASSERT_THAT(explained, IsOk());
   EXPECT_EQ(explained->plan().children(0).condition(), "(id = 3)");
+}
+
+TEST_F(PostgresCatalogExplain, TypesThatAreSaidAreThePlans) {
+  const db::Params values = MakeParams({Text("7")});
+  const db::NamedParams no_names;
+  db::ParamTypes types;
+  types.Add(pb::VALUE_TYPE_STRING);
+  db::Statement statement("SELECT * FROM artist WHERE name = $1", values, no_names);
+  statement.param_types = &types;
+  EXPECT_THAT(executor_.Run(catalog().Explain(ctx_, statement, false)), IsOk());
+  types.Set(0, pb::VALUE_TYPE_INT64);
+  EXPECT_THAT(executor_.Run(catalog().Explain(ctx_, statement, false)), Not(IsOk()))
+      << "text = bigint";
+}
+
+TEST_F(PostgresCatalogExplain, ASessionsSettingsHoldForThePlanAndNoLonger) {
+  Make("CREATE SCHEMA shelf; CREATE TABLE shelf.book (id int PRIMARY KEY)");
+  auto session = std::make_shared<db::SessionOptions>();
+  session->search_path = {"shelf"};
+  const db::Params values = MakeParams({Int(1)});
+  const db::NamedParams no_names;
+  for (const bool analyze : {false, true}) {
+    db::Statement statement("SELECT * FROM book WHERE id = $1", values, no_names);
+    statement.session = session;
+    const auto explained = executor_.Run(catalog().Explain(ctx_, statement, analyze));
+    ASSERT_THAT(explained, IsOk());
+    EXPECT_EQ(explained->plan().children(0).table(), "book");
+  }
+  EXPECT_THAT(TryExplain("SELECT * FROM book"), Fails(StatusCode::kInvalidArgument, "SQL_ERROR"))
+      << "the path went with the statement";
+  session->settings["log_statement"] = "all";
+  db::Statement refused("SELECT 1");
+  refused.session = session;
+  EXPECT_THAT(executor_.Run(catalog().Explain(ctx_, refused, false)),
+              Fails(StatusCode::kInvalidArgument, "PARAMETER_INVALID"));
+  EXPECT_THAT(TryExplain("SELECT * FROM artist"), IsOk());
 }
 
 TEST_F(PostgresCatalogExplain, NothingIsRunUnlessItIsMeasured) {

@@ -2,6 +2,7 @@
 import collections
 import os
 import random
+import time
 import uuid
 
 import harness
@@ -71,11 +72,24 @@ class PostgresCommitTest(postgres_case.TestCase):
                 if failure.code != Code.UNKNOWN:
                     self.assertNotEqual(verdicts[key], UNKNOWN, failure)
             self.proxy.clear()
-            if request_id and verdicts[key] == UNKNOWN:
-                self.await_answers()
-                resolved[key] = transactions.outcome(self.rpc, connection_id="default", request_id=request_id)
+            if verdicts[key] == UNKNOWN:
+                token = failure.info.metadata["outcome_token"]
+                if request_id and failure.reason == "COMMIT_OUTCOME_UNKNOWN":
+                    self.assertTrue(token, failure)
+                if token and key % 4 != 1:
+                    resolved[key] = self.outcome(outcome_token=token)
+                elif request_id:
+                    resolved[key] = self.outcome(request_id=request_id)
         self.judge(verdicts, resolved)
         self.assertGreater(reasons["COMMIT_OUTCOME_UNKNOWN"], CUTS / 3, reasons)
+
+    def outcome(self, **by):
+        self.await_answers()
+        outcome = transactions.PENDING
+        end = time.monotonic() + 20 * harness.PATIENCE
+        while outcome == transactions.PENDING and time.monotonic() < end:  # the server has not noticed the cut
+            outcome = transactions.outcome(self.rpc, connection_id="default", **by)
+        return outcome
 
     def judge(self, verdicts, resolved):
         harness.wait_for(lambda: not self.busy(), 20, "nobody commits any more")
@@ -88,7 +102,45 @@ class PostgresCommitTest(postgres_case.TestCase):
         told = {key: outcome == transactions.COMMITTED for key, outcome in resolved.items()
                 if outcome != transactions.PENDING}
         self.assertGreaterEqual(len(told), 0.999 * len(resolved))
-        self.assertEqual({key: key in there for key in told}, told, "what the request's id tells")
+        self.assertEqual({key: key in there for key in told}, told, "what the request's id or the token tells")
+
+    def test_a_commit_that_waits_for_its_key_ends_with_the_server(self):
+        self.psql("CREATE FUNCTION alike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.scope = ''; RETURN NEW; "
+                  "END $$; CREATE TRIGGER alike BEFORE INSERT ON sluice_request FOR EACH ROW EXECUTE FUNCTION alike()")
+        request_id = str(uuid.uuid4())
+        server = self.start("--shutdown-grace", "1s", database=self.postgres.url("shop"))
+        client, other = self.client(server), self.client(self.server)
+        holder = transactions.begin(other)
+        holder.query("INSERT INTO sluice_request (scope, id, part, content) SELECT ''::bytea, $1::bytea, 0, ''::bytea",
+                     uuid.UUID(request_id).bytes)
+        begun = transactions.begin_with(client, "INSERT INTO t VALUES(1, 'x')")
+        message = transactions.transaction_pb2.CommitTransactionRequest(transaction_id=begun.id, request_id=request_id)
+        commit = client.transactions.CommitTransaction.future(message, timeout=50)
+        harness.wait_for(lambda: self.psql("SELECT 1 FROM pg_locks WHERE NOT granted"), 10, "it waits for the key")
+        self.assertEqual(server.terminate(), 0)
+        failure = rpc.Failure(commit.exception(timeout=1))
+        self.assertEqual((failure.code, failure.reason, failure.executed),
+                         (Code.ABORTED, "SERVER_DRAINING", "rolled_back"), failure)
+        holder.rollback()
+        self.assertEqual(self.content(), set())
+
+    def test_a_commit_that_waits_for_its_standby_is_unknown_when_the_server_ends(self):
+        self.psql("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
+        self.psql("SELECT pg_reload_conf()")
+        harness.wait_for(lambda: self.psql("SHOW synchronous_standby_names") == "ghost", 10, "it is in force")
+        server = self.start("--shutdown-grace", "1s", "--pool-commit-grace", "8s", database=self.postgres.url("shop"))
+        client = self.client(server)
+        begun = transactions.begin_with(client, "INSERT INTO t VALUES(1, 'x')")
+        message = transactions.transaction_pb2.CommitTransactionRequest(transaction_id=begun.id)
+        commit = client.transactions.CommitTransaction.future(message, timeout=50)
+        harness.wait_for(lambda: self.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"), 10, "it waits")
+        self.assertEqual(server.terminate(), 0)
+        failure = rpc.Failure(commit.exception(timeout=1))
+        self.assertEqual((failure.code, failure.reason), (Code.UNKNOWN, "COMMIT_OUTCOME_UNKNOWN"), failure)
+        self.psql("ALTER SYSTEM RESET synchronous_standby_names")
+        self.psql("SELECT pg_reload_conf()")
+        self.assertEqual(self.outcome(outcome_token=failure.info.metadata["outcome_token"]), transactions.COMMITTED)
+        self.assertEqual(self.content(), {1})
 
     def busy(self):
         return int(self.psql("SELECT count(*) FROM pg_stat_activity WHERE state <> 'idle' AND backend_type = "

@@ -42,7 +42,7 @@ class PostgresLanesTest(rpc.TestCase):
         alone = self.second.rows("SELECT pg_backend_pid()" + ALONE)
         # On a busy machine it may seem slow at first.
         shared = harness.wait_for(lambda: [row for row in self.second.rows("SELECT pg_backend_pid()") if [row] != alone],
-                                  10, "it shares a connection")
+                                  10 * harness.PATIENCE, "it shares a connection")
         self.shared = shared[0][0]
 
     def look(self, sql):

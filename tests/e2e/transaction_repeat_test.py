@@ -301,7 +301,8 @@ class OutcomeTest(transactions.TestCase):
                 (Code.INVALID_ARGUMENT, "PARAMETER_INVALID", {"connection_id": "default", "request_id": ""}),
                 (Code.NOT_FOUND, "CONNECTION_NOT_FOUND", {"connection_id": "conn_none", "request_id": new_id()}),
                 (Code.NOT_FOUND, "TRANSACTION_NOT_FOUND", {"transaction_id": "txn_none"}),
-                (Code.UNIMPLEMENTED, "FIELD_NOT_IMPLEMENTED", {"connection_id": "default", "outcome_token": "x"})):
+                (Code.UNIMPLEMENTED, "FIELD_NOT_IMPLEMENTED", {"connection_id": "default", "outcome_token": "x"}),
+                (Code.INVALID_ARGUMENT, "PARAMETER_INVALID", {"outcome_token": "x"})):
             with self.subTest(**fields):
                 self.assert_fails(code, outcome, self.rpc, reason=reason, executed="no", **fields)
         self.assert_fails((Code.INVALID_ARGUMENT, Code.NOT_FOUND), outcome, self.rpc, request_id=new_id())

@@ -16,6 +16,15 @@ namespace {
 
 constexpr absl::Duration kForgetEvery = absl::Hours(1);
 
+Lanes::Options LaneOptionsOf(const ConnectTarget& target, const db::PostgresSettings& settings) {
+  Lanes::Options options;
+  options.count = target.pooler ? 0 : target.lanes.value_or(settings.lanes);
+  // The last connection of a small pool is for those who need one for themselves.
+  options.count = std::min(options.count, target.pool_max.value_or(settings.pool_max) - 1);
+  options.allowance = settings.lane_allowance;
+  return options;
+}
+
 PoolOptions PoolOptionsOf(const ConnectTarget& target, const db::PostgresSettings& settings) {
   PoolOptions options;
   options.min = target.pool_min.value_or(settings.pool_min);
@@ -28,15 +37,7 @@ PoolOptions PoolOptionsOf(const ConnectTarget& target, const db::PostgresSetting
   options.pre_ping = settings.pre_ping;
   // A statement that was prepared before may be unknown to the session of the next transaction.
   options.statements = target.pooler ? 0 : static_cast<size_t>(settings.statement_cache);
-  return options;
-}
-
-Lanes::Options LaneOptionsOf(const ConnectTarget& target, const db::PostgresSettings& settings) {
-  Lanes::Options options;
-  options.count = target.pooler ? 0 : target.lanes.value_or(settings.lanes);
-  // The last connection of a small pool is for those who need one for themselves.
-  options.count = std::min(options.count, target.pool_max.value_or(settings.pool_max) - 1);
-  options.allowance = settings.lane_allowance;
+  options.lanes = LaneOptionsOf(target, settings).count;
   return options;
 }
 

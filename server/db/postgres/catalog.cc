@@ -6,6 +6,7 @@
 #include "server/db/postgres/explain.h"
 #include "server/db/postgres/plan_tree.h"
 #include "server/db/postgres/schema.h"
+#include "server/db/postgres/session_settings.h"
 
 namespace sluice::postgres {
 
@@ -46,6 +47,9 @@ Task<absl::StatusOr<pb::ExplainResponse>> Catalog::Explain(const Context& ctx,
                                                            db::Statement statement,
                                                            bool analyze) {
   using Reply = absl::StatusOr<std::string>;
+  if (statement.session != nullptr) {
+    CO_CHECK(CheckSession(*statement.session, session_settings_));
+  }
   CO_TRY(const std::string json, co_await backend_.Run<Reply>(ctx, [&](Caller& caller) {
     return ExplainStatement(backend_, caller, statement, analyze);
   }));

@@ -18,7 +18,9 @@ namespace sluice::postgres {
 // Owned by the Database; any executor. What it asks, it asks on the reactor.
 class Catalog final : public db::Catalog {
  public:
-  explicit Catalog(Backend& backend) : backend_(backend) {}
+  // `session_settings`: what CheckSession takes.
+  Catalog(Backend& backend, const std::vector<std::string>& session_settings)
+      : backend_(backend), session_settings_(session_settings) {}
 
   Task<absl::StatusOr<std::vector<db::pb::Schema>>> ListSchemas(const Context& ctx) override;
   Task<absl::StatusOr<db::TableList>> ListTables(const Context& ctx,
@@ -34,6 +36,7 @@ class Catalog final : public db::Catalog {
 
  private:
   Backend& backend_;
+  const std::vector<std::string>& session_settings_;
 };
 
 }  // namespace sluice::postgres

@@ -87,6 +87,9 @@ Connection::Connection(Reactor& reactor, pg_conn* connection, size_t statement_l
   for (size_t i = 0; i < kReported.size(); ++i) {
     settings_[i] = std::string(Reported(connection_, kReported[i]));
   }
+  for (size_t i = 0; i < kReadOnly.size(); ++i) {
+    writable_[i] = Reported(connection_, kReadOnly[i]) == "off";
+  }
   reactor_.Watch(socket_, this);
 }
 
@@ -334,6 +337,9 @@ bool Connection::TakeSetting(absl::string_view body) {
   const absl::string_view value = reader.Text();
   for (size_t i = 0; i < kReported.size(); ++i) {
     if (name == kReported[i]) changed_[i] = value != settings_[i];
+  }
+  for (size_t i = 0; i < kReadOnly.size(); ++i) {
+    if (name == kReadOnly[i]) read_only_[i] = writable_[i] && value == "on";
   }
   return reader.AtEnd();
 }

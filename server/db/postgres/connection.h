@@ -28,6 +28,7 @@
 #include "server/db/postgres/reactor.h"
 #include "server/db/postgres/result.h"
 #include "server/db/postgres/statement_cache.h"
+#include "server/db/postgres/timeline.h"
 
 struct pg_cancel;
 struct pg_conn;
@@ -189,6 +190,16 @@ class Connection final : public Watcher {
     return std::none_of(changed_.begin(), changed_.end(), [](bool changed) { return changed; });
   }
 
+  // The server took writes when it was made, as it must, and takes none any more: it reports that
+  // with its first answer since.
+  bool demoted() const {
+    return must_write_ &&
+           std::any_of(read_only_.begin(), read_only_.end(), [](bool now) { return now; });
+  }
+
+  // Its target is a server that takes writes, whichever that is.
+  void set_must_write(bool must_write) { must_write_ = must_write; }
+
   // Asks the server to end what is under way, again and again until it is over, but not for longer
   // than two seconds: one who has not begun with it yet takes no notice. One request at a time.
   // Only on a connection that one caller has for himself.
@@ -205,6 +216,11 @@ class Connection final : public Watcher {
   bool counted() const { return counted_; }
 
   void set_counted(bool counted) { counted_ = counted; }
+
+  // Null: not known, or it cannot write.
+  const std::shared_ptr<const Timeline>& timeline() const { return timeline_; }
+
+  void set_timeline(std::shared_ptr<const Timeline> timeline) { timeline_ = std::move(timeline); }
 
   StatementCache& statements() { return statements_; }
 
@@ -252,6 +268,9 @@ class Connection final : public Watcher {
       "IntervalStyle",         "TimeZone",
       "session_authorization", "standard_conforming_strings",
       "application_name"};
+  // The same, of whether transactions may write.
+  static constexpr std::array<const char*, 2> kReadOnly = {"default_transaction_read_only",
+                                                           "in_hot_standby"};
 
   Reactor& reactor_;
   pg_conn* const connection_;
@@ -262,6 +281,7 @@ class Connection final : public Watcher {
   const absl::Duration made_;
   const uint64_t serial_;
   StatementCache statements_;
+  std::shared_ptr<const Timeline> timeline_;
 
   std::deque<std::shared_ptr<Trip>> trips_;
   std::shared_ptr<Trip> next_;  // being put together
@@ -284,6 +304,9 @@ class Connection final : public Watcher {
   bool counted_ = false;
   std::array<std::string, kReported.size()> settings_;  // as reported at the start
   std::array<bool, kReported.size()> changed_{};
+  std::array<bool, kReadOnly.size()> writable_{};   // at the start
+  std::array<bool, kReadOnly.size()> read_only_{};  // since then
+  bool must_write_ = false;
 };
 
 }  // namespace sluice::postgres

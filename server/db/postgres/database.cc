@@ -23,6 +23,7 @@ namespace sluice::postgres {
 namespace {
 
 constexpr absl::string_view kReadOnlyTransaction = "25006";
+constexpr absl::string_view kInvalidParameter = "22023";
 constexpr absl::string_view kNoPrivilege = "42501";
 
 using RowsOr = absl::StatusOr<db::Rows>;
@@ -203,6 +204,23 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Recall(Backend& backend,
   co_return found;
 }
 
+Task<absl::StatusOr<db::Outcome>> OutcomeNow(Backend& backend,
+                                             Caller& caller,
+                                             const OutcomeToken& token) {
+  ParameterValues values;
+  values.Add(token.number, Format::kText);
+  values.Add(token.timeline.system, Format::kText);
+  values.Add(token.timeline.number, Format::kText);
+  const absl::StatusOr<Answer> answer =
+      co_await backend.Ask(caller, kOutcomeSql, std::move(values));
+  // The number was never given, as far as this server knows.
+  if (errors::MetadataOf(answer.status(), "sqlstate") == kInvalidParameter) {
+    co_return db::Outcome::kUnknown;
+  }
+  if (!answer.ok()) co_return answer.status();
+  co_return OutcomeIn(answer->result(), token.timeline.start);
+}
+
 Task<absl::StatusOr<db::DatabaseInfo>> InspectNow(Backend& backend, Caller& caller) {
   CO_TRY(const Answer answer,
          co_await backend.Ask(caller,
@@ -334,6 +352,28 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Database::Recall(const Con
     return postgres::Recall(*backend_, caller, *requests_, key, lookout);
   });
   co_return found;
+}
+
+// The key that was stored with it is the better witness: a server that has it has all of the rest.
+Task<absl::StatusOr<db::Outcome>> Database::OutcomeOf(const Context& ctx,
+                                                      std::string token,
+                                                      std::string scope) {
+  CO_TRY(const OutcomeToken known, Unpack(token));
+  if (!known.request.empty()) {
+    db::RequestKey key;
+    key.scope = std::move(scope);
+    key.id = known.request;
+    const auto found = co_await Recall(ctx, key);
+    const std::string reason = errors::ReasonOf(found.status());
+    if (reason == "LOCK_TIMEOUT") co_return db::Outcome::kPending;
+    const bool there = reason == "REPLAY_TOO_LARGE" || (found.ok() && found->has_value());
+    if (there) co_return db::Outcome::kCommitted;
+    if (!found.ok()) co_return found.status();
+    if (known.number.empty()) co_return db::Outcome::kRolledBack;
+  }
+  absl::StatusOr<db::Outcome> outcome = co_await backend_->Run<absl::StatusOr<db::Outcome>>(
+      ctx, [&](Caller& caller) { return OutcomeNow(*backend_, caller, known); });
+  co_return outcome;
 }
 
 Task<absl::Status> Database::KeepRequests(const Context& ctx) {

@@ -45,6 +45,9 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   absl::StatusOr<std::unique_ptr<db::Transaction>> Begin(db::TransactionOptions options) override;
   Task<absl::StatusOr<std::optional<db::BatchResults>>> Recall(const Context& ctx,
                                                                const db::RequestKey& key) override;
+  Task<absl::StatusOr<db::Outcome>> OutcomeOf(const Context& ctx,
+                                              std::string token,
+                                              std::string scope) override;
   Task<absl::Status> KeepRequests(const Context& ctx) override;
   Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override;
   Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Copy(const Context& ctx) override;
@@ -64,7 +67,7 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   const db::PostgresSettings settings_;  // with what the target says otherwise
   const std::shared_ptr<Backend> backend_;
   const std::shared_ptr<RunningRequests> requests_ = std::make_shared<RunningRequests>();
-  Catalog catalog_{*backend_};
+  Catalog catalog_{*backend_, session_settings_};
   std::atomic<bool> closing_{false};
   Mutex close_mu_;  // held by the one that closes
   bool closed_ ABSL_GUARDED_BY(close_mu_) = false;

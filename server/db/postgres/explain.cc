@@ -16,6 +16,7 @@
 #include "server/db/lexer.h"
 #include "server/db/postgres/catalog_sql.h"
 #include "server/db/postgres/schema.h"
+#include "server/db/postgres/session_settings.h"
 
 namespace sluice::postgres {
 namespace {
@@ -54,7 +55,7 @@ Setting ReadingOnly() {
 // known before: tables change.
 Task<absl::StatusOr<Trial>> Compile(Backend& backend, Link& link, Caller& caller, Plan& plan) {
   const Setting setting = ReadingOnly();
-  link.connection().Prepare("", plan.sql, {});
+  link.connection().Prepare("", plan.sql, plan.asked);
   link.connection().Describe("");
   Trial trial = co_await backend.runner().Go(link, caller, nullptr, 1, setting);
   if (!trial.status.ok()) co_return trial.status;
@@ -169,7 +170,8 @@ Task<absl::StatusOr<std::string>> ExplainStatement(Backend& backend,
                                                    const db::Statement& statement,
                                                    bool analyze) {
   if (backend.closing()) co_return errors::PoolClosed();
-  const std::shared_ptr<Plan> plan = MakePlan(statement.sql());
+  PlanBook own;
+  const std::shared_ptr<Plan> plan = own.Find(statement);
   CO_CHECK(plan->refusal);
   if (plan->shape.explain) {
     co_return errors::StatementRefused("EXPLAIN of an EXPLAIN is not run", "the statement alone");
@@ -178,6 +180,18 @@ Task<absl::StatusOr<std::string>> ExplainStatement(Backend& backend,
     co_return errors::ReadOnlyViolation("the call is read-only");
   }
   CO_TRY(Lease lease, co_await backend.pool().Acquire(caller));
+  Connection& connection = lease.connection();
+  Setting setting = ReadingOnly();  // whatever happens, nothing will have been written
+  setting.read_only_policy = !analyze || statement.read_only;
+  const absl::string_view begin = setting.read_only_policy ? "BEGIN READ ONLY" : "BEGIN";
+  // From here to ROLLBACK in one transaction; one that is left open is rolled back with the lease.
+  const bool entered = statement.session != nullptr;
+  if (entered) {
+    connection.Run(begin);
+    connection.Run(EnterSql(*statement.session), EnterValues(*statement.session), Format::kText);
+    const Trial trial = co_await backend.runner().Go(lease, caller, nullptr, 1, setting);
+    if (!trial.status.ok()) co_return trial.status;
+  }
   CO_TRY(const Trial compiled, co_await Compile(backend, lease, caller, *plan));
   CO_CHECK(plan->shape.parameters.problem);
   const bool planned = IsOneOf(plan->shape.verb, kPlanned);
@@ -194,11 +208,8 @@ Task<absl::StatusOr<std::string>> ExplainStatement(Backend& backend,
 
   // To plan is to run functions, those that are immutable at least.
   lease.Leaves(backend.HygieneOf(*plan));
-  Connection& connection = lease.connection();
-  Setting setting = ReadingOnly();  // whatever happens, nothing will have been written
-  setting.read_only_policy = !analyze || statement.read_only;
-  connection.Run(setting.read_only_policy ? "BEGIN READ ONLY" : "BEGIN");
-  int first = 1;
+  if (!entered) connection.Run(begin);
+  int first = entered ? 0 : 1;
   if (bound || plan->parameters.empty()) {
     const absl::string_view options = analyze ? "ANALYZE, BUFFERS, " : "";
     connection.Run(absl::StrCat("EXPLAIN (", options, "FORMAT JSON) ", plan->sql), plan->parameters,
@@ -210,7 +221,7 @@ Task<absl::StatusOr<std::string>> ExplainStatement(Backend& backend,
     connection.Run(absl::StrCat("EXPLAIN (FORMAT JSON) EXECUTE sluice_explain(",
                                 AnyValues(plan->parameters.size()), ")"));
     connection.Run("DEALLOCATE sluice_explain");
-    first = 3;
+    first += 2;
   }
   connection.Run("ROLLBACK");
   const Trial trial = co_await backend.runner().Go(lease, caller, nullptr, first, setting);

@@ -70,6 +70,14 @@ class Lanes::Lane {
     if (connection_ != nullptr) retired_.push_back(std::move(connection_));
   }
 
+  void LookAt(const Connection& connection) { lanes_.pool_.LookAt(connection); }
+
+  // Lets go of this connection, at once where nothing is under way.
+  void Leave() {
+    Retire();
+    CloseGone();
+  }
+
   // What is lost holds the rows that it was given, which may be many.
   void CloseGone() {
     if (connection_ != nullptr && connection_->lost()) CloseCurrent();
@@ -163,12 +171,16 @@ Task<Trip::End> Lanes::Seat::Await(std::shared_ptr<Trip> trip, Caller& caller) {
     log::Warning("postgres", "a statement changed a setting of a shared connection", {});
     lane_->Retire();
   }
+  lane_->LookAt(*connection_);
   co_return end;
 }
 
 Lanes::Lanes(Reactor& reactor, Pool& pool, Runner& runner, const Options& options)
     : reactor_(reactor), pool_(pool), runner_(runner), options_(options) {
   for (int i = 0; i < options_.count; ++i) lanes_.push_back(std::make_unique<Lane>(*this));
+  pool_.set_on_leave([this] {
+    for (const std::unique_ptr<Lane>& lane : lanes_) lane->Leave();
+  });
 }
 
 Lanes::~Lanes() = default;

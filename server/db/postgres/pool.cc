@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 #include "server/base/errors.h"
@@ -52,6 +53,14 @@ class Limit final : Timer {
 // When the next attempt is made, for those whom it may help.
 absl::Status Later(const absl::Status& failure, absl::Duration delay) {
   return errors::IsTransient(failure) ? errors::WithRetryDelay(failure, delay) : failure;
+}
+
+// Whether connections are for a server that takes writes, whichever that is.
+bool MustWrite(const ConnectTarget& target) {
+  return std::any_of(target.keywords.begin(), target.keywords.end(), [](const auto& keyword) {
+    const auto& [name, value] = keyword;
+    return name == "target_session_attrs" && (value == "read-write" || value == "primary");
+  });
 }
 
 bool IsTooMany(const absl::Status& status) {
@@ -108,6 +117,7 @@ Pool::Pool(Reactor& reactor,
       target_(std::move(target)),
       egress_(egress),
       options_(options),
+      must_write_(MustWrite(*target_)),
       random_(std::random_device()()),
       sweep_(*this),
       retry_(*this) {}
@@ -216,6 +226,11 @@ void Pool::FailWaiters(const absl::Status& why) {
 }
 
 bool Pool::Expired(const Connection& connection) const {
+  if (connection.demoted() || connection.made() < left_at_) return true;
+  const Timeline* const its = connection.timeline().get();
+  const bool left_behind = its != nullptr && timeline_.has_value() &&
+                           its->system == timeline_->system && its->number != timeline_->number;
+  if (left_behind) return true;
   if (options_.recycle == absl::ZeroDuration()) return false;
   // A tenth of jitter, so that they do not all go at once.
   const double part = 0.9 + 0.2 * static_cast<double>(connection.serial() % 100) / 100;
@@ -224,18 +239,36 @@ bool Pool::Expired(const Connection& connection) const {
 
 absl::Status Pool::Resting() const {
   const absl::Duration left = retry_at_ - reactor_.clock().Steady();
-  // Those of lanes never come back to be leased.
-  const bool others = count_ - lanes_ > (connecting_ ? 1 : 0);
-  if (failure_.ok() || IsTooMany(failure_) || others || left <= absl::ZeroDuration()) {
+  if (failure_.ok() || IsTooMany(failure_) || left <= absl::ZeroDuration() || OthersMayReturn()) {
     return absl::OkStatus();
   }
   return Later(failure_, left);
 }
 
+// Those of lanes never come back to be leased. A transaction may keep for long what is lost.
+bool Pool::OthersMayReturn() const {
+  const auto lost = std::count_if(held_.begin(), held_.end(),
+                                  [](const auto& each) { return each.first->lost(); });
+  return count_ - lanes_ - static_cast<int>(lost) > (connecting_ ? 1 : 0);
+}
+
+bool Pool::HasRoom() const {
+  return count_ + std::max(options_.lanes - lanes_, 0) < options_.max + options_.overflow;
+}
+
+void Pool::LookAt(const Connection& connection) {
+  if (closing_ || !connection.demoted() || connection.made() < left_at_) return;
+  left_at_ = reactor_.clock().Steady();
+  log::Warning("postgres", "the server takes no more writes, and is left", {});
+  std::vector<Idle> idle;
+  idle.swap(idle_);
+  for (Idle& each : idle) CloseConnection(std::move(each.connection));
+  if (on_leave_) on_leave_();
+}
+
 void Pool::MayConnect() {
   const bool wanted = !waiters_.empty() || count_ < options_.min;
-  if (closing_ || connecting_ || !wanted) return;
-  if (count_ >= options_.max + options_.overflow) return;
+  if (closing_ || connecting_ || !wanted || !HasRoom()) return;
   const absl::Duration rest = retry_at_ - reactor_.clock().Steady();
   if (rest > absl::ZeroDuration()) {
     reactor_.StartTimer(retry_, rest);
@@ -251,7 +284,7 @@ Task<void> Pool::ConnectOne() {
   const absl::Status outcome = made.status();
   if (made.ok()) Serve(*std::move(made));
   // Others may come back; too many is a matter of time.
-  if (!outcome.ok() && count_ == lanes_ && !IsTooMany(outcome)) {
+  if (!outcome.ok() && !OthersMayReturn() && !IsTooMany(outcome)) {
     FailWaiters(Later(outcome, retry_at_ - reactor_.clock().Steady()));
   }
   MayConnect();
@@ -281,7 +314,35 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::Make(absl::Duration allo
     co_return raw.status();
   }
   open_.fetch_add(1, std::memory_order_relaxed);
-  co_return std::make_unique<Connection>(reactor_, raw->release(), options_.statements);
+  auto connection = std::make_unique<Connection>(reactor_, raw->release(), options_.statements);
+  connection->set_must_write(must_write_);
+  // What a pooler answers holds for one statement.
+  if (!target_->pooler) AskTimeline(*connection);
+  co_return std::move(connection);
+}
+
+void Pool::AskTimeline(Connection& connection) {
+  connection.Run(kTimelineSql);
+  Trip* const trip = connection.Sync().get();  // which lives until it has told
+  trip->on_end = [this, &connection, trip] {
+    if (trip->results.size() != 1) return;
+    const std::optional<Timeline> timeline = TimelineIn(trip->results.front());
+    if (!timeline.has_value()) return;
+    connection.set_timeline(std::make_shared<const Timeline>(*timeline));
+    LearnTimeline(*timeline);
+  };
+}
+
+void Pool::LearnTimeline(const Timeline& timeline) {
+  const bool goes_on = timeline_.has_value() && timeline_->system == timeline.system;
+  if (goes_on && timeline_->number != timeline.number) {
+    ++timeline_changes_;
+    log::Warning("postgres",
+                 "the database goes on in another timeline: what its last server had "
+                 "acknowledged and not passed on is lost",
+                 {{"from", timeline_->number}, {"to", timeline.number}});
+  }
+  timeline_ = timeline;
 }
 
 void Pool::Learn(const absl::Status& outcome) {
@@ -354,11 +415,14 @@ void Pool::Return(std::unique_ptr<Connection> connection, Hygiene hygiene) {
   if (clean) {
     return Serve(std::move(connection));
   }
+  // Only a session that has forgotten what it was told itself says how its server is.
+  if (connection->demoted()) hygiene = std::max(hygiene, Hygiene::kReset);
   Spawn(Settle(std::move(connection), hygiene));
 }
 
 Task<void> Pool::Settle(std::unique_ptr<Connection> connection, Hygiene hygiene) {
   const bool good = hygiene != Hygiene::kClose && co_await CleanUp(*connection, hygiene);
+  if (good) LookAt(*connection);
   if (good && !Expired(*connection)) {
     Serve(std::move(connection));
   } else {
@@ -453,6 +517,10 @@ db::PoolStats Pool::Stats() const {
   stats.connects = connects_;
   stats.connects_failed = connects_failed_;
   stats.acquire_timeouts = acquire_timeouts_;
+  if (timeline_.has_value() && !absl::SimpleHexAtoi(timeline_->number, &stats.timeline)) {
+    stats.timeline = 0;
+  }
+  stats.timeline_changes = timeline_changes_;
   stats.breaker_open = !failure_.ok();
   stats.last_failure = errors::ReasonOf(failure_);
   stats.retry_in = std::max(retry_at_ - now, absl::ZeroDuration());

@@ -105,6 +105,7 @@ struct PoolOptions {
   absl::Duration recycle = absl::Hours(1);     // with a tenth of jitter; zero: never
   absl::Duration pre_ping = absl::Seconds(5);  // after so long without use
   size_t statements = 200;                     // prepared, a connection
+  int lanes = 0;                               // connections that only lanes may take
 };
 
 // The reactor's thread only, but for the counters. Owned by its database.
@@ -127,8 +128,15 @@ class Pool {
   // of the pool's. Errors: as above, and never waits for room.
   Task<absl::StatusOr<std::unique_ptr<Connection>>> MakeForLane(absl::Duration allowance);
   void CloseLane(std::shared_ptr<Connection> connection);
-  // Has lived as long as connections may.
+  // Has lived as long as connections may, or writes to a server that another has taken over from.
   bool Expired(const Connection& connection) const;
+
+  // If its server takes no more writes: none of the connections that there are now is given to
+  // anybody. What is under way comes to its end.
+  void LookAt(const Connection& connection);
+
+  // Told of that.
+  void set_on_leave(std::function<void()> on_leave) { on_leave_ = std::move(on_leave); }
 
   // A lane's connection was given up because the server was silent.
   void CountCondemned() { ++lanes_condemned_; }
@@ -190,12 +198,19 @@ class Pool {
   Task<bool> Ping(Connection& connection);
   // Why no attempt is made now; OK if one may be.
   absl::Status Resting() const;
+  // Whether a connection may come free that has a server behind it.
+  bool OthersMayReturn() const;
+  // Whether there is room for one more that is leased.
+  bool HasRoom() const;
   void MayConnect();
   Task<void> ConnectOne();
   // With so long for each statement; infinite: as long as it takes.
   Task<absl::StatusOr<std::unique_ptr<Connection>>> Make(absl::Duration allowance);
   Keywords Startup(absl::Duration allowance) const;
   void Learn(const absl::Status& outcome);
+  // Asks a new connection for its timeline; nobody waits for the answer.
+  void AskTimeline(Connection& connection);
+  void LearnTimeline(const Timeline& timeline);
   // A connection is free: for who waits first, or for the shelf.
   void Serve(std::unique_ptr<Connection> connection);
   void FailWaiters(const absl::Status& why);
@@ -215,6 +230,9 @@ class Pool {
   const std::shared_ptr<const ConnectTarget> target_;
   const Egress egress_;
   const PoolOptions options_;
+  const bool must_write_;
+  std::function<void()> on_leave_;
+  absl::Duration left_at_;  // connections made before are not used again, on the steady clock
   std::vector<Idle> idle_;  // used last at the end
   absl::flat_hash_map<const Connection*, Held> held_;
   std::list<Waiter*> waiters_;
@@ -225,6 +243,8 @@ class Pool {
   absl::Status failure_;     // of the last attempt; OK after a success
   absl::Duration retry_at_;  // no attempt before, on the steady clock
   std::minstd_rand random_;
+  std::optional<Timeline> timeline_;  // of the connection that was made last
+  int64_t timeline_changes_ = 0;
   bool closing_ = false;
   std::optional<Completion<bool>> closed_;
   Sweep sweep_;

@@ -27,6 +27,7 @@ constexpr int kMostTypeLevels = 8;
 constexpr size_t kNameBytes = 4096;
 constexpr absl::string_view kLockTimeout = "55P03";
 constexpr absl::string_view kNoSuchStatement = "26000";
+constexpr absl::string_view kReadOnlyTransaction = "25006";
 
 // What the server knows of types, for TypeBook. One row a type.
 constexpr absl::string_view kTypesQuery =
@@ -306,7 +307,7 @@ Task<Trial> Runner::Await(Link& link,
     if (result.kind() != Result::Kind::kError) continue;
     trial.error = result.error();
     trial.sqlstate = trial.error.sqlstate;
-    trial.status = Why(result, caller, setting);
+    trial.status = Why(result, caller, setting, link.connection().demoted());
     trial.stale = plan != nullptr && IsStalePlan(trial.error);
     break;
   }
@@ -352,7 +353,7 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     ParameterValues values;
     CO_CHECK(Bind(*plan, statement, values));
     Connection& connection = link.connection();
-    for (const std::string& command : around.before) connection.Run(command);
+    for (const std::string& command : around.before) connection.Command(command);
     const bool prepared = connection.statements().Find(plan->id) != nullptr;
     Send(connection, *plan, values);
     for (const std::string& command : around.after) connection.Run(command);
@@ -460,9 +461,18 @@ absl::StatusOr<db::Rows> Runner::Collect(const Result& result, Plan& plan, Room 
   return rows;
 }
 
-absl::Status Runner::Why(const Result& result, Caller& caller, const Setting& setting) const {
+absl::Status Runner::Why(const Result& result,
+                         Caller& caller,
+                         const Setting& setting,
+                         bool demoted) const {
   const ServerError error = result.error();
   if (IsCancelled(error.sqlstate) && caller.stopped()) return caller.Why(Executed::kRolledBack);
+  // Nothing of it was done, and another server takes it by now, or will soon.
+  const bool elsewhere = demoted && !setting.read_only_policy && !setting.may_commit;
+  if (elsewhere && error.sqlstate == kReadOnlyTransaction) {
+    return errors::WithMetadata(errors::BackendLost(Executed::kNo, setting.in_transaction),
+                                "sqlstate", error.sqlstate);
+  }
   ErrorContext context;
   // An honest server gives each of its errors a code.
   const bool untold = error.sqlstate.empty() || EndsSession(error.sqlstate);

@@ -156,8 +156,11 @@ class Runner {
   // table was changed meanwhile.
   std::string Head(const Result& result, const Plan& plan) const;
 
-  // What a failed result means.
-  absl::Status Why(const Result& result, Caller& caller, const Setting& setting) const;
+  // What a failed result means. `demoted`: that of a server which takes no more writes.
+  absl::Status Why(const Result& result,
+                   Caller& caller,
+                   const Setting& setting,
+                   bool demoted) const;
   // What the loss of the connection means, or that its caller went away, for what was sent.
   absl::Status WhyLost(const Trial& trial, Caller& caller, const Setting& setting) const;
 

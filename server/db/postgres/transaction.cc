@@ -1,10 +1,12 @@
 #include "server/db/postgres/transaction.h"
 
 #include <algorithm>
+#include <stop_token>
 #include <utility>
 
 #include "absl/time/clock.h"
 
+#include "server/async/executor.h"
 #include "server/base/errors.h"
 #include "server/base/status.h"
 
@@ -12,6 +14,33 @@ namespace sluice::postgres {
 namespace {
 
 constexpr absl::Duration kEarly = absl::Milliseconds(20);
+// How long a server that goes down waits for a COMMIT before its caller is told that it may have
+// been applied; less than calls have in the end to answer at all.
+constexpr absl::Duration kDownLimit = absl::Seconds(3);
+
+// Stops what it is given to, a while after it was started. The call's own thread.
+class Patience final : Timer {
+ public:
+  Patience() : Timer([](Timer* timer) { static_cast<Patience*>(timer)->over_.request_stop(); }) {}
+
+  ~Patience() {
+    if (executor_ != nullptr) executor_->CancelTimer(*this);
+  }
+
+  Patience(const Patience&) = delete;
+  Patience& operator=(const Patience&) = delete;
+
+  void Start() {
+    executor_ = Executor::Current();
+    executor_->StartTimer(*this, kDownLimit);
+  }
+
+  std::stop_token over() const { return over_.get_token(); }
+
+ private:
+  std::stop_source over_;
+  Executor* executor_ = nullptr;
+};
 
 using CursorOr = absl::StatusOr<std::unique_ptr<db::Cursor>>;
 using ReadingOr = absl::StatusOr<std::shared_ptr<Reading>>;
@@ -71,6 +100,7 @@ void WorkSlot::Set(const Work::Change& change) {
   standing_.why = change.why;
   standing_.commits_on = change.commits_on;
   standing_.committed = change.committed;
+  standing_.durability = change.durability;
 }
 
 void WorkSlot::End(const absl::Status& why) {
@@ -134,17 +164,26 @@ Task<absl::StatusOr<std::unique_ptr<db::Load>>> Transaction::OpenLoad(const Cont
 }
 
 Task<absl::Status> Transaction::Commit(const db::RequestKey* key) {
-  return CommitBy(absl::InfiniteFuture(), key);
+  const Context nobody;
+  absl::Status status = co_await CommitFor(nobody, key);
+  co_return status;
 }
 
-Task<absl::Status> Transaction::CommitBy(absl::Time deadline, const db::RequestKey* key) {
+Task<absl::Status> Transaction::CommitFor(const Context& ctx, const db::RequestKey* key) {
   const RunningRequests::Mark runs = owner_.requests->Add(key);
-  Context unstopped;
+  // Who goes away does not end it.
+  Patience patience;
+  const std::stop_callback on_stop(ctx.stop, [&] {
+    if (ctx.cause != nullptr && *ctx.cause == StopCause::kDraining) patience.Start();
+  });
+  Context listens;
+  listens.stop = patience.over();
+  listens.cause = ctx.cause;
   // He is told a little earlier, while he still listens.
-  unstopped.deadline =
-      deadline - std::clamp((deadline - absl::Now()) / 10, absl::ZeroDuration(), kEarly);
+  listens.deadline =
+      ctx.deadline - std::clamp((ctx.deadline - absl::Now()) / 10, absl::ZeroDuration(), kEarly);
   absl::Status status = co_await owner_.backend->Run<absl::Status>(
-      unstopped, [&](Caller& caller) { return slot_->Get()->Commit(caller, key); });
+      listens, [&](Caller& caller) { return slot_->Get()->Commit(caller, key); });
   co_return status;
 }
 

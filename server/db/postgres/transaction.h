@@ -67,7 +67,7 @@ class Transaction final : public db::Transaction {
   Task<absl::StatusOr<std::unique_ptr<db::Load>>> OpenLoad(const Context& ctx,
                                                            db::LoadTarget target) override;
   Task<absl::Status> Commit(const db::RequestKey* key) override;
-  Task<absl::Status> CommitBy(absl::Time deadline, const db::RequestKey* key) override;
+  Task<absl::Status> CommitFor(const Context& ctx, const db::RequestKey* key) override;
   Task<void> Rollback() override;
   Task<absl::Status> Savepoint(const Context& ctx, int number) override;
   Task<absl::Status> RollbackTo(const Context& ctx, int number) override;

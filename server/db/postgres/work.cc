@@ -81,7 +81,7 @@ absl::Status Work::Ready(Caller& caller) const {
 void Work::Become(State state) {
   if (state_ == state) return;
   state_ = state;
-  if (on_change_) on_change_({state_, why_, commits_on_, std::nullopt});
+  if (on_change_) on_change_({state_, why_, commits_on_, std::nullopt, mark_.durability});
 }
 
 void Work::LetGo(absl::Status why) {
@@ -101,7 +101,7 @@ void Work::Lose() {
       std::any_of(savepoints_.begin(), savepoints_.end(), [](int number) { return number != 0; });
   absl::Status why = why_;
   if (revivable) why.Update(errors::BackendLost(Executed::kRolledBack, /*in_transaction=*/true));
-  on_change_({state_, why, false, std::nullopt});
+  on_change_({state_, why, false, std::nullopt, mark_.durability});
 }
 
 Task<absl::Status> Work::Settle() {
@@ -304,6 +304,8 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
   if (guarded) around.before.emplace_back(kGuard);
   if (statement.read_only && !options_.read_only) around.before.emplace_back(kReadOnly);
   if (undo) around.after = {kUndo, kForget};
+  const bool marks = !undo && MarksWith(*plan);
+  if (marks) around.after.emplace_back(kMarkSql);
 
   if (plan->reads && !guarded && !report.whole && (plan->large || plan->speed.slow())) {
     absl::StatusOr<db::Rows> rows = co_await ExecuteAsCursor(caller, statement, plan, report);
@@ -317,6 +319,7 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
     pending_.clear();
     begun_ = true;
   }
+  if (rows.ok() && marks) Remember(report.trip->results.back());
   if (rows.ok() && !undo && guarded) {
     const absl::Status within = CheckAffected(*rows, statement.max_affected_rows);
     if (within.ok()) {
@@ -444,94 +447,6 @@ Task<absl::Status> Work::Release(Caller& caller, int number) {
   CO_CHECK(co_await Flush(caller));
   savepoints_.erase(found, savepoints_.end());
   co_return absl::OkStatus();
-}
-
-Task<absl::Status> Work::Commit(Caller& caller, const db::RequestKey* key) {
-  if (!why_.ok()) co_return why_;
-  if (state_ != State::kOpen) co_return errors::TransactionFailed();
-  const Running running(*this, caller);
-  if (key != nullptr) {
-    CO_TRY(const std::optional<db::BatchResults> replay, co_await Reserve(caller, *key));
-    if (!replay.has_value()) {
-      const db::BatchResults nothing;
-      CO_CHECK(co_await Store(caller, *key, nothing));
-    }
-  }
-  if (!lease_ || (!begun_ && !pending_.empty())) {
-    pending_.clear();
-    lease_.Release();
-    Become(State::kGone);
-    co_return absl::OkStatus();
-  }
-  if (!why_.ok()) {
-    LetGo(why_);
-    co_return why_;
-  }
-  ending_ = true;
-  CO_CHECK(co_await Settle());
-  if (caller.stopped()) {
-    const absl::Status stopped = caller.Why(Executed::kRolledBack);
-    co_await Rollback(caller);
-    co_return stopped;
-  }
-  if (!lease_.connection().Alive()) {
-    LetGo(absl::OkStatus());
-    co_return errors::BackendLost(Executed::kRolledBack, /*in_transaction=*/true);
-  }
-  absl::Status status = co_await SendCommit(caller);
-  LetGo(absl::OkStatus());
-  co_return status;
-}
-
-absl::Status Work::Committed(Trip::End end, const Trip& trip) {
-  if (end != Trip::End::kDone) return errors::CommitOutcomeLost();
-  absl::Status status;
-  for (const Result& result : trip.results) {
-    if (!status.ok() || result.kind() != Result::Kind::kError) continue;
-    Caller nobody(backend_.reactor());
-    status = runner().Why(result, nobody, SettingOf());
-  }
-  // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
-  if (status.ok() && trip.results.back().tag() != "COMMIT") status = errors::TransactionFailed();
-  return status;
-}
-
-Task<absl::Status> Work::SendCommit(Caller& caller) {
-  const Backend::Committing committing(backend_);
-  Connection& connection = lease_.connection();
-  SendPending();
-  connection.Command("COMMIT");
-  // Nobody cancels it.
-  const std::shared_ptr<Trip> trip = connection.Sync();
-  const absl::Duration begun = backend_.reactor().clock().Steady();
-  const absl::Duration grace = backend_.settings().commit_grace;
-  Trip::End end = Trip::End::kDone;
-  {
-    const Caller::Watch watch(caller, [&] { trip->Abandon(); });
-    end = co_await lease_.AwaitAtMost(trip, grace);
-  }
-  const absl::Duration left = grace - (backend_.reactor().clock().Steady() - begun);
-  if (lease_ && end == Trip::End::kAbandoned && left > absl::ZeroDuration()) {
-    commits_on_ = true;
-    Lease lease = std::move(lease_);
-    LetGo(absl::OkStatus());  // told before its end may be
-    Spawn(SeeOff(shared_from_this(), std::move(lease), trip, left));
-  } else if (end != Trip::End::kDone) {
-    lease_.Leaves(Hygiene::kClose);
-  }
-  co_return Committed(end, *trip);
-}
-
-Task<void> Work::SeeOff(std::shared_ptr<Work> work,
-                        Lease lease,
-                        std::shared_ptr<Trip> trip,
-                        absl::Duration limit) {
-  const Backend::Committing committing(work->backend_);
-  const Trip::End end = co_await lease.AwaitAtMost(trip, limit);
-  if (end != Trip::End::kDone) lease.Leaves(Hygiene::kClose);
-  absl::Status committed = work->Committed(end, *trip);
-  if (work->on_change_) work->on_change_({State::kGone, work->why_, false, std::move(committed)});
-  work.reset();  // before the backend may be gone
 }
 
 Task<void> Work::Stop(std::shared_ptr<Trip> trip) {

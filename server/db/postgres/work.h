@@ -19,6 +19,7 @@
 #include "server/db/postgres/caller.h"
 #include "server/db/postgres/chunker.h"
 #include "server/db/postgres/pool.h"
+#include "server/db/postgres/timeline.h"
 #include "server/db/rows.h"
 #include "server/db/statement.h"
 #include "server/db/transaction.h"
@@ -76,6 +77,7 @@ class Work : public std::enable_shared_from_this<Work> {
     absl::Status why;
     bool commits_on = false;
     std::optional<absl::Status> committed;
+    db::Durability durability = db::Durability::kUnknown;
   };
 
   // Told of every change of its state.
@@ -228,6 +230,12 @@ class Work : public std::enable_shared_from_this<Work> {
                            Lease lease,
                            std::shared_ptr<Trip> trip,
                            absl::Duration limit);
+  // That it is not known, and how to ask later.
+  absl::Status OutcomeLost() const;
+  // Whether a statement of a caller's own may give the transaction a number, or change how durable
+  // its COMMIT will be, and it can be asked for that in the same trip.
+  bool MarksWith(const Plan& plan) const;
+  void Remember(const Result& marked);
   // A connection, and BEGIN among what is pending.
   Task<absl::Status> Begin(Caller& caller);
   // The same with the session's settings in force, as whatever a caller asks for finds them.
@@ -327,7 +335,10 @@ class Work : public std::enable_shared_from_this<Work> {
   std::vector<std::string> pending_;  // to be sent before anything else
   std::vector<int> savepoints_;
   int cursors_ = 0;
-  std::shared_ptr<Trip> ahead_;  // of FetchAhead
+  std::string request_;  // id of the key that was reserved
+  Mark mark_;
+  std::shared_ptr<const Timeline> timeline_;  // of the mark
+  std::shared_ptr<Trip> ahead_;               // of FetchAhead
   Caller* running_ = nullptr;
   absl::Status why_;  // it was ended from outside
 };

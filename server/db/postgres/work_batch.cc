@@ -1,4 +1,5 @@
 // Batches, and what is stored of requests.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,6 +46,7 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Work::Reserve(Caller& call
                                                                     const db::RequestKey& key) {
   CO_CHECK(co_await Begin(caller));
   CO_CHECK(co_await Flush(caller));
+  request_ = key.id;
   const int left = Leave();
   lease_.connection().Run(ReserveSql(), ReserveValues(key), Format::kText);
   const Trial reserved = co_await runner().Go(lease_, caller, nullptr, left, SettingOf());
@@ -74,6 +76,7 @@ Task<void> Work::Unreserve(Caller& caller, const db::RequestKey& key) {
   }
   const absl::Status settled = co_await Settle();
   if (!settled.ok()) co_return;
+  request_.clear();
   Leave();
   lease_.connection().Run(UnreserveSql(), FindValues(key), Format::kText);
   const bool done = co_await Conclude();
@@ -288,7 +291,7 @@ absl::Status Work::Tell(const Together& together,
 // The whole transaction was in the trip: what is lost with it may have been done.
 absl::Status Work::WhyLost(const Trial& trial, Caller& caller) {
   const bool seen = trial.end == Trip::End::kLost && !trial.trip->unsent && !trial.trip->flooded;
-  if (seen && !options_.read_only) return errors::CommitOutcomeLost();
+  if (seen && !options_.read_only) return OutcomeLost();
   Setting alone;
   alone.read_only = options_.read_only;
   return runner().WhyLost(trial, caller, alone);
@@ -309,6 +312,9 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
       absl::MakeSpan(batch.executions).subspan(begin, together.plans.size());
   lease_.Runs(executions.front().statement.sql());
   Send(together);
+  const bool marks = std::any_of(together.plans.begin(), together.plans.end(),
+                                 [&](const auto& plan) { return MarksWith(*plan); });
+  if (marks) lease_.connection().Run(kMarkSql);
   if (commits && begin + executions.size() == batch.executions.size()) {
     lease_.connection().Command("COMMIT");
     commit_sent_ = true;
@@ -324,6 +330,7 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
   }
   const size_t before = results.size();
   absl::Status failure = trial.status;
+  if (marks && trial.status.ok()) Remember(trial.trip->results.back());
   if (done) failure = Tell(together, executions, trial, room, results);
   if (commit_sent_ && trial.trip->results.back().tag() == "COMMIT") {
     committed_ = true;

@@ -59,7 +59,7 @@ Task<absl::Status> Work::AwaitCopy(Caller& caller, std::shared_ptr<Trip> copy, i
   }
   for (const Result& result : trial.trip->results) {
     if (!trial.status.ok() || !result.failed()) continue;
-    trial.status = runner().Why(result, caller, SettingOf());
+    trial.status = runner().Why(result, caller, SettingOf(), lease_.connection().demoted());
   }
   if (!trial.status.ok()) {
     absl::Status failure = co_await AfterFailure(caller, trial.status);

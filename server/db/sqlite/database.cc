@@ -267,6 +267,13 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Database::Recall(const Con
   co_return certain;
 }
 
+// Where a COMMIT of its own is lost, what is on the disk is not known either.
+Task<absl::StatusOr<db::Outcome>> Database::OutcomeOf(const Context& /*ctx*/,
+                                                      std::string /*token*/,
+                                                      std::string /*scope*/) {
+  co_return errors::FieldNotImplemented("outcome_token");
+}
+
 Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Database::Copy(const Context& ctx) {
   CO_CHECK(Usable(ctx));
   CO_TRY(const std::unique_ptr<Copies::Turn> turn, copies_.Begin());

@@ -54,6 +54,9 @@ class Database final : public db::Database, public std::enable_shared_from_this<
   absl::StatusOr<std::unique_ptr<db::Transaction>> Begin(db::TransactionOptions options) override;
   Task<absl::StatusOr<std::optional<db::BatchResults>>> Recall(const Context& ctx,
                                                                const db::RequestKey& key) override;
+  Task<absl::StatusOr<db::Outcome>> OutcomeOf(const Context& ctx,
+                                              std::string token,
+                                              std::string scope) override;
   Task<absl::Status> KeepRequests(const Context& ctx) override;
   Task<absl::StatusOr<db::DatabaseInfo>> Inspect(const Context& ctx) override;
   Task<absl::StatusOr<std::unique_ptr<db::Snapshot>>> Copy(const Context& ctx) override;

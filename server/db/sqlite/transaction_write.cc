@@ -209,6 +209,7 @@ bool TransactionWrite::Withdraw(Write& command) {
 
 db::TransactionStanding TransactionWrite::standing() const {
   db::TransactionStanding standing;
+  standing.durability = db::Durability::kLocal;  // every COMMIT waits for the disk
   {
     MutexLock lock(&mu_);
     if (failed_) standing.state = db::TransactionStanding::State::kFailed;

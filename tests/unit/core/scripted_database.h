@@ -107,6 +107,8 @@ class ScriptedDatabase : public db::Database {
   std::deque<std::shared_ptr<TransactionScript>> scripts;
   // To Recall; what is not scripted is not stored.
   std::deque<absl::StatusOr<std::optional<db::BatchResults>>> recalls;
+  // To OutcomeOf, in order; what is not scripted is not known.
+  std::deque<absl::StatusOr<db::Outcome>> outcomes;
   // To KeepRequests.
   absl::Status keep_requests;
   // To InspectPool.
@@ -115,6 +117,7 @@ class ScriptedDatabase : public db::Database {
   // What was seen.
   std::vector<std::shared_ptr<TransactionScript>> begun;
   std::vector<db::RequestKey> recalled;
+  std::vector<std::string> tokens_asked;
   std::vector<db::Statement> executed;
   std::vector<db::Statement> opened;
   int cursors_open = 0;
@@ -155,6 +158,18 @@ class ScriptedDatabase : public db::Database {
     script->options = std::move(options);
     begun.push_back(script);
     return std::make_unique<ScriptedTransaction>(std::move(script));
+  }
+
+  Task<absl::StatusOr<db::Outcome>> OutcomeOf(const Context& /*ctx*/,
+                                              std::string token,
+                                              std::string /*scope*/) override {
+    tokens_asked.push_back(std::move(token));
+    absl::StatusOr<db::Outcome> outcome{db::Outcome::kUnknown};
+    if (!outcomes.empty()) {
+      outcome = std::move(outcomes.front());
+      outcomes.pop_front();
+    }
+    co_return outcome;
   }
 
   Task<absl::StatusOr<std::optional<db::BatchResults>>> Recall(const Context& /*ctx*/,

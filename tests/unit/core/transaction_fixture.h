@@ -84,7 +84,7 @@ class TransactionFixture : public ::testing::Test {
     return timeline_.Run(turn.session().Execute(ctx_, db::Statement(sql))).status();
   }
 
-  absl::Status Commit(Transaction::Turn& turn) { return timeline_.Run(turn.Commit(nullptr)); }
+  absl::Status Commit(Transaction::Turn& turn) { return timeline_.Run(turn.Commit(ctx_, nullptr)); }
 
   absl::Status Rollback(Transaction::Turn& turn) { return timeline_.Run(turn.Rollback()); }
 

@@ -108,7 +108,7 @@ TEST_F(TransactionTest, ARequestThatWasRefusedLeavesItActive) {
 TEST_F(TransactionTest, ACommitFinishesIt) {
   db::RequestKey key;
   key.id = "k1";
-  EXPECT_THAT(timeline_.Run(turn_->Commit(&key)), IsOk());
+  EXPECT_THAT(timeline_.Run(turn_->Commit(ctx_, &key)), IsOk());
   EXPECT_EQ(state(), State::kCommitted);
   EXPECT_THAT(script_->committed_keys, ElementsAre("k1"));
   EXPECT_THAT(told_, ElementsAre(State::kCommitted));
@@ -163,7 +163,7 @@ TEST_F(TransactionTest, ACommitThatTheLeaseOvertookIsExpired) {
 
 TEST_F(TransactionTest, NothingEndsACommitThatHasBegun) {
   script_->commit_delay = absl::Hours(1);
-  const Aside<absl::Status> commit(timeline_, turn_->Commit(nullptr));
+  const Aside<absl::Status> commit(timeline_, turn_->Commit(ctx_, nullptr));
   EXPECT_EQ(transaction_->Expiry(), absl::InfiniteDuration());
   EXPECT_FALSE(transaction_->End(errors::TransactionExpired("Ended"), State::kRolledBack));
   Advance(absl::Minutes(30));
@@ -182,7 +182,7 @@ TEST_F(TransactionTest, NothingEndsACommitThatHasBegun) {
 
 TEST_F(TransactionTest, WhatBecameOfACommitIsItsOwnToTell) {
   script_->commit_delay = absl::Seconds(1);
-  Aside<absl::Status> commit(timeline_, turn_->Commit(nullptr));
+  Aside<absl::Status> commit(timeline_, turn_->Commit(ctx_, nullptr));
   script_->Lose(SqlError());  // while it fails
   transaction_->ExpireIfDue();
   EXPECT_EQ(state(), State::kActive);

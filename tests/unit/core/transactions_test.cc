@@ -400,7 +400,7 @@ TEST_F(TransactionsTest, AClosedConnectionEndsItsOwn) {
 TEST_F(TransactionsTest, AClosedConnectionsCommitComesToItsEnd) {
   Transaction::Turn turn = Begin();
   database_->begun[0]->commit_delay = absl::Seconds(1);
-  Aside<absl::Status> commit(timeline_, turn.Commit(nullptr));
+  Aside<absl::Status> commit(timeline_, turn.Commit(ctx_, nullptr));
   transactions_->EndConnection(connection_->key);
   EXPECT_EQ(transactions_->open(), 1);
   timeline_.Pass(absl::Seconds(1));
@@ -430,7 +430,7 @@ TEST_F(TransactionsTest, EndAllEndsAllButCommits) {
   const std::string id = Abandon();
   Transaction::Turn turn = Begin();
   database_->begun[1]->commit_delay = absl::Seconds(1);
-  Aside<absl::Status> commit(timeline_, turn.Commit(nullptr));
+  Aside<absl::Status> commit(timeline_, turn.Commit(ctx_, nullptr));
   transactions_->EndAll();
   EXPECT_EQ(transactions_->open(), 1);
   EXPECT_THAT(std::string(Find(id).message()), HasSubstr("going down"));

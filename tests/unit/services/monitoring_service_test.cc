@@ -86,6 +86,8 @@ TEST_F(MonitoringServiceTest, ShowsPoolsAndWhoHasTheirConnections) {
   stats.breaker_open = true;
   stats.last_failure = "BACKEND_LOST";
   stats.retry_in = absl::Milliseconds(250);
+  stats.timeline = 3;
+  stats.timeline_changes = 1;
   db::PoolStats::Holder& holder = stats.holders.emplace_back();
   holder.transaction = "tx_1";
   holder.caller = "ipv4:127.0.0.1:40112";
@@ -112,6 +114,8 @@ TEST_F(MonitoringServiceTest, ShowsPoolsAndWhoHasTheirConnections) {
   EXPECT_TRUE(pool.breaker_open());
   EXPECT_EQ(pool.last_failure(), "BACKEND_LOST");
   EXPECT_EQ(pool.retry_in().nanos(), 250'000'000);
+  EXPECT_EQ(pool.timeline(), 3);
+  EXPECT_EQ(pool.timeline_changes(), 1);
   ASSERT_EQ(pool.holders_size(), 1);
   EXPECT_EQ(pool.holders(0).transaction(), "tx_1");
   EXPECT_EQ(pool.holders(0).caller(), "ipv4:127.0.0.1:40112");

@@ -59,17 +59,26 @@ TEST_F(PlanServiceTest, RefusesNoSqlAndTooMuch) {
 
 TEST_F(PlanServiceTest, RefusesFieldsThatAreNotBuilt) {
   const auto request = Asking<pb::ExplainRequest>("SELECT 1");
-  auto types = request;
-  types.add_param_types(pb::VALUE_TYPE_INT64);
   auto transaction = request;
   transaction.mutable_transaction();
   auto session = request;
   session.mutable_session();
   auto analyze = request;
   analyze.set_analyze(true);
-  for (const auto& each : {types, transaction, session, analyze}) {
+  for (const auto& each : {transaction, session, analyze}) {
     EXPECT_THAT(Explain(each), Fails(absl::StatusCode::kUnimplemented, "FIELD_NOT_IMPLEMENTED"));
   }
+}
+
+TEST_F(PlanServiceTest, RefusesTypesThatItsValuesDoNotHave) {
+  auto request = Asking<pb::ExplainRequest>("SELECT ?");
+  request.add_params()->set_int64_value(1);
+  request.add_param_types(pb::VALUE_TYPE_INT64);
+  EXPECT_THAT(Explain(request), IsOk());
+  request.set_param_types(0, pb::VALUE_TYPE_STRING);
+  EXPECT_EQ(InvalidField(Explain(request).status()), "params[0]");
+  request.add_param_types(pb::VALUE_TYPE_INT64);
+  EXPECT_EQ(InvalidField(Explain(request).status()), "param_types");
 }
 
 TEST_F(PlanServiceTest, RefusesValuesThatNestTooDeeplyAndTooManyLabels) {

@@ -349,6 +349,7 @@ TEST_F(TransactionServiceTest, TheOutcomeIsKnownByIdAndByRequestId) {
   ASSERT_THAT(outcome, IsOk());
   EXPECT_EQ(outcome->outcome(), pb::TRANSACTION_OUTCOME_COMMITTED);
   EXPECT_EQ(Outcome(kOne), pb::TRANSACTION_OUTCOME_COMMITTED);
+  request.set_connection_id("default");
   request.set_outcome_token("token");
   EXPECT_THAT(executor_.Run(service_.GetTransactionOutcome(ctx_, request)),
               Fails(absl::StatusCode::kUnimplemented, "FIELD_NOT_IMPLEMENTED"));

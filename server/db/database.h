@@ -75,7 +75,7 @@ class Database : public Session {
 
   // What was stored with a key within the last 24 h; nothing, if nothing was by then, whatever was
   // asked before this. A key without content fits any. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE,
-  // LOCK_TIMEOUT (it still runs, or is not committed yet).
+  // COMMIT_OUTCOME_UNKNOWN (it still runs, or is not committed yet).
   virtual Task<absl::StatusOr<std::optional<BatchResults>>> Recall(const Context& ctx,
                                                                    const RequestKey& key) = 0;
 

@@ -21,7 +21,8 @@
 
 namespace sluice::services {
 
-// What was stored with a key, or `why` if nothing was. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE.
+// What was stored with a key, or `why` if nothing was. Errors: REQUEST_ID_REUSED, REPLAY_TOO_LARGE,
+// COMMIT_OUTCOME_UNKNOWN.
 inline Task<absl::StatusOr<db::BatchResults>> Recalled(const Context& ctx,
                                                        const core::Connections::Entry& connection,
                                                        const db::RequestKey& key,

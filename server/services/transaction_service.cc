@@ -327,10 +327,10 @@ Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfTransa
       co_await venues_.ConnectionOf(ctx, request.connection_id(), request.transaction_id());
   if (!connection.ok()) co_return OutcomeOf(known->facts.state);
   absl::StatusOr<pb::TransactionOutcome> outcome{OutcomeOf(known->facts.state)};
-  if (!known->outcome_token.empty()) {
-    outcome = co_await OutcomeOfToken(ctx, **connection, known->outcome_token);
-  } else {
+  if (!known->committed_by.empty()) {
     outcome = co_await OutcomeOfKey(ctx, **connection, KeyOfId(**connection, known->committed_by));
+  } else {
+    outcome = co_await OutcomeOfToken(ctx, **connection, known->outcome_token);
   }
   co_return outcome.ok() ? *outcome : OutcomeOf(known->facts.state);
 }
@@ -359,7 +359,7 @@ Task<absl::StatusOr<pb::TransactionOutcome>> TransactionService::OutcomeOfKey(
   if (errors::ReasonOf(found.status()) == "REPLAY_TOO_LARGE") {
     co_return pb::TRANSACTION_OUTCOME_COMMITTED;
   }
-  if (errors::ReasonOf(found.status()) == "LOCK_TIMEOUT") {
+  if (errors::ReasonOf(found.status()) == "COMMIT_OUTCOME_UNKNOWN") {
     co_return pb::TRANSACTION_OUTCOME_PENDING;
   }
   if (!found.ok()) co_return found.status();

@@ -174,7 +174,16 @@ class PostgresDemotionTest(rpc.TestCase):
             failure = self.failure(self.rpc.query, sql)
             self.assertEqual((failure.code, failure.reason, failure.executed), REFUSED, failure)
         self.failure(self.rpc.query, INSERT, 1, read_only=True)
+        # One that does so to its session has that forgotten.
+        self.primary.psql("CREATE FUNCTION lock_session() RETURNS text LANGUAGE sql AS "
+                          "$$SELECT set_config('default_transaction_read_only', 'on', false)$$")
+        lanes = {pid for (pid, ) in (self.rpc.rows("SELECT pg_backend_pid()")[0] for _ in range(10))}
+        for sql in ("SELECT lock_session()", "SELECT lock_session()" + ALONE):
+            self.assertEqual(self.rpc.rows(sql), [("on", )])
+        self.rpc.query(INSERT, 10)
+        self.rpc.query(INSERT + ALONE, 11)
         self.fill_pool()
+        there = [pid for pid in there if pid not in lanes]  # those that share it get a new one
         self.assertEqual(set(there) - set(self.primary.backend_pids()), set(), "connections were dropped")
 
     def test_Fault18_who_takes_any_server_is_told_that_this_one_only_reads(self):

@@ -19,6 +19,8 @@ def number_in(token):
 
 
 class PostgresOutcomeTest(postgres_case.TestCase):
+    postgres_options = {"fsync": True}
+
     def lose_commit(self, key, speaker=SERVER, **options):
         """The token of a transaction that wrote `key` and whose COMMIT was cut short."""
         begun = transactions.begin_with(self.rpc, "INSERT INTO t VALUES($1, 'x')", key)
@@ -94,6 +96,63 @@ class PostgresOutcomeTest(postgres_case.TestCase):
         self.psql("SELECT pg_reload_conf()")
         harness.wait_for(lambda: self.outcome(token) == COMMITTED, 20, "it is committed")
 
+    def test_a_key_that_is_not_the_transactions_own_is_no_witness(self):
+        self.run_tool(self.server, "connections", "keep-requests", check=0)
+        key = "0d1f6f2e-7a63-4a34-8f0c-5a0a5a2a7c11"
+        self.rpc.query("INSERT INTO t VALUES(1, 'x')", request_id=key)
+
+        def token_of(before):
+            begun = transactions.begin_with(self.rpc, "INSERT INTO t VALUES(2, 'y')")
+            before(begun)
+            self.proxy.cut_on(CLIENT, "P", b"COMMIT")
+            token = self.failure(begun.commit).info.metadata["outcome_token"]
+            self.proxy.clear()
+            self.await_answers()
+            harness.wait_for(lambda: self.outcome(token) != PENDING, 20, "the server has noticed the cut")
+            return token
+
+        def undo(begun):
+            begun.act("Savepoint", name="s")
+            begun.query("INSERT INTO t VALUES(3, 'z')", request_id="0d1f6f2e-7a63-4a34-8f0c-5a0a5a2a7c12")
+            begun.act("RollbackToSavepoint", name="s")
+            self.rpc.query("INSERT INTO t VALUES(3, 'z')", request_id="0d1f6f2e-7a63-4a34-8f0c-5a0a5a2a7c12")
+        refused = token_of(lambda begun: self.failure(begun.query, "INSERT INTO t VALUES(9, 'z')", request_id=key))
+        self.assertEqual(self.outcome(refused), ROLLED_BACK)
+        self.assertEqual(self.outcome(token_of(undo)), ROLLED_BACK)
+        self.assertEqual(self.content(), {1, 3})
+
+    def test_a_commit_that_no_standby_has_confirmed_is_not_told_done(self):
+        self.psql("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
+        self.psql("SELECT pg_reload_conf()")
+        harness.wait_for(lambda: self.psql("SHOW synchronous_standby_names") == "ghost", 10, "it is in force")
+        begun = transactions.begin_with(self.rpc, "INSERT INTO t VALUES(1, 'x')")
+        message = transactions.transaction_pb2.CommitTransactionRequest(transaction_id=begun.id)
+        commit = self.rpc.transactions.CommitTransaction.future(message, timeout=20)
+        waiting = harness.wait_for(lambda: self.psql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"), 10,
+                                   "it waits for its standby")
+        self.psql(f"SELECT pg_cancel_backend({waiting})")
+        failure = rpc.Failure(commit.exception(timeout=10))
+        self.assertEqual((failure.code, failure.reason, failure.info.metadata["durability"]),
+                         (Code.UNKNOWN, "COMMIT_OUTCOME_UNKNOWN", "unconfirmed"), failure)
+        self.assertEqual(self.content(), {1})
+
+    def test_a_repeat_of_a_request_that_still_runs_is_not_told_undone(self):
+        self.run_tool(self.server, "connections", "keep-requests", check=0)
+        self.psql("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
+        self.psql("SELECT pg_reload_conf()")
+        harness.wait_for(lambda: self.psql("SHOW synchronous_standby_names") == "ghost", 10, "it is in force")
+        begun = transactions.begin_with(self.rpc, "INSERT INTO t VALUES(1, 'x')")
+        key = "5b0c2f64-4d0c-4a0e-8f53-0d9a0a3f9f21"
+        for _ in range(2):
+            self.assert_told((Code.UNKNOWN, "COMMIT_OUTCOME_UNKNOWN", "unknown"), begun.commit, request_id=key,
+                             timeout=3)
+        self.psql("ALTER SYSTEM RESET synchronous_standby_names")
+        self.psql("SELECT pg_reload_conf()")
+        harness.wait_for(lambda: transactions.outcome(self.rpc, connection_id="default", request_id=key) == COMMITTED,
+                         20, "it is committed")
+        again = transactions.call(self.rpc, "CommitTransaction", transaction_id=begun.id, request_id=key)
+        self.assertTrue(again.replayed)
+
     def test_a_token_of_another_cluster_or_none_tells_nothing(self):
         token, _ = self.lose_commit(1)
         with harness.start_postgres() as other:
@@ -118,6 +177,7 @@ class PostgresOutcomeTest(postgres_case.TestCase):
         write = "INSERT INTO t SELECT coalesce(max(a), 0) + 1, 'x' FROM t"
         self.assertEqual(durability(write), LOCAL)
         self.assertEqual(durability("SELECT 1"), 0)
+        self.assertEqual(durability(write, "SELECT set_config('synchronous_commit', 'off', true)"), MEMORY)
         self.assertEqual(durability("UPDATE t SET b = 'y' WHERE a < 0", write), LOCAL)
         for name, expected in (("off", MEMORY), ("local", LOCAL), ("remote_apply", LOCAL)):
             self.psql(f"ALTER DATABASE shop SET synchronous_commit = '{name}'")
@@ -136,7 +196,7 @@ class PostgresLostWriteTest(rpc.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.primary = self.enterContext(harness.start_postgres())
+        self.primary = self.enterContext(harness.start_postgres(fsync=True))
         self.primary.psql("CREATE TABLE t(a bigint PRIMARY KEY, b text)")
         self.standby = self.enterContext(postgres_standby.Standby(self.primary))
         self.proxy = self.enterContext(FaultProxy(self.primary.port))

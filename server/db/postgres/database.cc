@@ -152,12 +152,15 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> RecallNow(Backend& backend
   co_return found;
 }
 
+// It may be committed at any moment.
 absl::Status StillRuns() {
   errors::SqlFailure failure;
-  failure.code = absl::StatusCode::kAborted;
-  failure.reason = "LOCK_TIMEOUT";
+  failure.code = absl::StatusCode::kUnknown;
+  failure.reason = "COMMIT_OUTCOME_UNKNOWN";
   failure.executed = errors::Executed::kUnknown;
-  failure.message = "The request still runs.";
+  failure.message =
+      "The request was sent before and still runs. Send it again, or ask for its outcome, in a "
+      "moment.";
   failure.engine = "postgresql";
   return errors::Sql(failure);
 }
@@ -365,11 +368,12 @@ Task<absl::StatusOr<db::Outcome>> Database::OutcomeOf(const Context& ctx,
     key.id = known.request;
     const auto found = co_await Recall(ctx, key);
     const std::string reason = errors::ReasonOf(found.status());
-    if (reason == "LOCK_TIMEOUT") co_return db::Outcome::kPending;
+    if (reason == "COMMIT_OUTCOME_UNKNOWN") co_return db::Outcome::kPending;
     const bool there = reason == "REPLAY_TOO_LARGE" || (found.ok() && found->has_value());
     if (there) co_return db::Outcome::kCommitted;
     if (!found.ok()) co_return found.status();
-    if (known.number.empty()) co_return db::Outcome::kRolledBack;
+    // It may have been deleted since, or this may be another server.
+    if (known.number.empty()) co_return db::Outcome::kUnknown;
   }
   absl::StatusOr<db::Outcome> outcome = co_await backend_->Run<absl::StatusOr<db::Outcome>>(
       ctx, [&](Caller& caller) { return OutcomeNow(*backend_, caller, known); });

@@ -171,7 +171,14 @@ Task<Trip::End> Lanes::Seat::Await(std::shared_ptr<Trip> trip, Caller& caller) {
     log::Warning("postgres", "a statement changed a setting of a shared connection", {});
     lane_->Retire();
   }
-  lane_->LookAt(*connection_);
+  if (!connection_->demoted()) co_return end;
+  // A function may have told the session so; what it says once it has forgotten that is its
+  // server's.
+  lane_->Retire();
+  connection_->Command("RESET default_transaction_read_only");
+  const std::shared_ptr<Trip> reset = connection_->Sync();
+  const Trip::End forgot = co_await reset->Wait();
+  if (forgot == Trip::End::kDone) lane_->LookAt(*connection_);
   co_return end;
 }
 

@@ -229,7 +229,7 @@ bool Pool::Expired(const Connection& connection) const {
   if (connection.demoted() || connection.made() < left_at_) return true;
   const Timeline* const its = connection.timeline().get();
   const bool left_behind = its != nullptr && timeline_.has_value() &&
-                           its->system == timeline_->system && its->number != timeline_->number;
+                           its->system == timeline_->system && its->number < timeline_->number;
   if (left_behind) return true;
   if (options_.recycle == absl::ZeroDuration()) return false;
   // A tenth of jitter, so that they do not all go at once.
@@ -323,19 +323,21 @@ Task<absl::StatusOr<std::unique_ptr<Connection>>> Pool::Make(absl::Duration allo
 
 void Pool::AskTimeline(Connection& connection) {
   connection.Run(kTimelineSql);
-  Trip* const trip = connection.Sync().get();  // which lives until it has told
-  trip->on_end = [this, &connection, trip] {
-    if (trip->results.size() != 1) return;
-    const std::optional<Timeline> timeline = TimelineIn(trip->results.front());
+  const std::shared_ptr<Trip> trip = connection.Sync();
+  trip->on_end = [this, &connection, answer = trip.get()] {
+    if (answer->results.size() != 1) return;
+    const std::optional<Timeline> timeline = TimelineIn(answer->results.front());
     if (!timeline.has_value()) return;
     connection.set_timeline(std::make_shared<const Timeline>(*timeline));
     LearnTimeline(*timeline);
   };
 }
 
+// Numbers of timelines grow, and have the same length.
 void Pool::LearnTimeline(const Timeline& timeline) {
   const bool goes_on = timeline_.has_value() && timeline_->system == timeline.system;
-  if (goes_on && timeline_->number != timeline.number) {
+  if (goes_on && timeline.number < timeline_->number) return;
+  if (goes_on && timeline.number > timeline_->number) {
     ++timeline_changes_;
     log::Warning("postgres",
                  "the database goes on in another timeline: what its last server had "

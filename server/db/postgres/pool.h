@@ -243,7 +243,7 @@ class Pool {
   absl::Status failure_;     // of the last attempt; OK after a success
   absl::Duration retry_at_;  // no attempt before, on the steady clock
   std::minstd_rand random_;
-  std::optional<Timeline> timeline_;  // of the connection that was made last
+  std::optional<Timeline> timeline_;  // the latest of the cluster that was connected to last
   int64_t timeline_changes_ = 0;
   bool closing_ = false;
   std::optional<Completion<bool>> closed_;

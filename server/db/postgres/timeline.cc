@@ -26,40 +26,41 @@ bool IsNumber(absl::string_view text) {
 
 }  // namespace
 
-// Statistics are forgotten in a crash, and keep when that was.
+// Statistics are forgotten in a crash, and keep when that was. What is asked of transactions is
+// tried here: there, a server that has no answer would fail them.
 const absl::string_view kTimelineSql =
     "SELECT system_identifier::text, CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END, "
     "pg_catalog.date_part('epoch', pg_catalog.pg_stat_get_bgwriter_stat_reset_time())::text, "
-    "pg_catalog.pg_current_xact_id_if_assigned() FROM pg_catalog.pg_control_system()";
+    "pg_catalog.pg_current_xact_id_if_assigned()::text, pg_catalog.current_setting('fsync'), "
+    "pg_catalog.current_setting('synchronous_commit'), "
+    "pg_catalog.current_setting('synchronous_standby_names') FROM pg_catalog.pg_control_system()";
 
 std::optional<Timeline> TimelineIn(const Result& result) {
-  if (result.kind() != Result::Kind::kRows || result.rows() != 1 || result.columns() != 4 ||
-      result.is_null(0, 1)) {
+  if (result.kind() != Result::Kind::kRows || result.rows() != 1 || result.columns() != 7 ||
+      result.is_null(0, 1) || result.is_null(0, 2)) {
     return std::nullopt;
   }
   return Timeline{std::string(result.text(0, 0)), std::string(result.text(0, 1)),
                   std::string(result.text(0, 2))};
 }
 
-const absl::string_view kMarkSql =
-    "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text, "
-    "pg_catalog.current_setting('synchronous_commit'), "
+const absl::string_view kNumberSql = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text";
+
+std::string NumberIn(const Result& result) {
+  return result.rows() == 1 ? std::string(result.text(0, 0)) : "";
+}
+
+const absl::string_view kDurabilitySql =
+    "SELECT pg_catalog.current_setting('fsync'), pg_catalog.current_setting('synchronous_commit'), "
     "pg_catalog.current_setting('synchronous_standby_names')";
 
-Mark MarkIn(const Result& result) {
-  Mark mark;
-  if (result.rows() != 1 || result.columns() != 3 || result.is_null(0, 0)) return mark;
-  mark.number = std::string(result.text(0, 0));
+db::Durability DurabilityIn(const Result& result) {
+  if (result.rows() != 1 || result.columns() != 3) return db::Durability::kUnknown;
   const absl::string_view waits = result.text(0, 1);
-  if (waits == "off") {
-    mark.durability = db::Durability::kMemory;
-  } else if (waits == "local" || result.text(0, 2).empty()) {
-    mark.durability = db::Durability::kLocal;
-  } else {
-    mark.durability = db::Durability::kReplicated;
-  }
-  return mark;
+  if (waits == "off" || result.text(0, 0) == "off") return db::Durability::kMemory;
+  const bool alone = waits == "local" || result.text(0, 2).empty();
+  return alone ? db::Durability::kLocal : db::Durability::kReplicated;
 }
 
 std::string Pack(const OutcomeToken& token) {

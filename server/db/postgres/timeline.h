@@ -28,15 +28,13 @@ struct Timeline {
 extern const absl::string_view kTimelineSql;
 std::optional<Timeline> TimelineIn(const Result& result);
 
-// How a transaction will be known once it is committed.
-struct Mark {
-  std::string number;  // empty: it has written nothing
-  db::Durability durability = db::Durability::kUnknown;
-};
+// Asks a transaction for its number; empty: it has written nothing.
+extern const absl::string_view kNumberSql;
+std::string NumberIn(const Result& result);
 
-// Asks a transaction for it, once it has written.
-extern const absl::string_view kMarkSql;
-Mark MarkIn(const Result& result);
+// Asks a transaction what its COMMIT will wait for.
+extern const absl::string_view kDurabilitySql;
+db::Durability DurabilityIn(const Result& result);
 
 // What is told of a COMMIT whose answer was lost, to ask by. Nothing in it is a secret: who may ask
 // may ask the database itself.

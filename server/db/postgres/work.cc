@@ -81,7 +81,7 @@ absl::Status Work::Ready(Caller& caller) const {
 void Work::Become(State state) {
   if (state_ == state) return;
   state_ = state;
-  if (on_change_) on_change_({state_, why_, commits_on_, std::nullopt, mark_.durability});
+  if (on_change_) on_change_({state_, why_, commits_on_, std::nullopt, durability_});
 }
 
 void Work::LetGo(absl::Status why) {
@@ -101,7 +101,7 @@ void Work::Lose() {
       std::any_of(savepoints_.begin(), savepoints_.end(), [](int number) { return number != 0; });
   absl::Status why = why_;
   if (revivable) why.Update(errors::BackendLost(Executed::kRolledBack, /*in_transaction=*/true));
-  on_change_({state_, why, false, std::nullopt, mark_.durability});
+  on_change_({state_, why, false, std::nullopt, durability_});
 }
 
 Task<absl::Status> Work::Settle() {
@@ -299,13 +299,18 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
   }
   const bool undo = statement.validate_only || (statement.read_only && !options_.read_only);
   const bool guarded = undo || statement.max_affected_rows > 0;
+  // What its timeline is may not be known yet.
+  const bool asked = lease_.connection().trips() > 0 && !pending_.empty();
+  if (!undo && asked && MayMark(*plan)) {
+    CO_CHECK(co_await Flush(caller));
+  }
   Around around;
   around.before.assign(pending_.begin(), pending_.end());
   if (guarded) around.before.emplace_back(kGuard);
   if (statement.read_only && !options_.read_only) around.before.emplace_back(kReadOnly);
   if (undo) around.after = {kUndo, kForget};
   const bool marks = !undo && MarksWith(*plan);
-  if (marks) around.after.emplace_back(kMarkSql);
+  if (marks) around.after.emplace_back(kNumberSql);
 
   if (plan->reads && !guarded && !report.whole && (plan->large || plan->speed.slow())) {
     absl::StatusOr<db::Rows> rows = co_await ExecuteAsCursor(caller, statement, plan, report);
@@ -378,6 +383,7 @@ Task<absl::Status> Work::Unguard(Caller& caller, bool keep) {
   }
   if (state_ == State::kGone) co_return why_.ok() ? errors::TransactionFailed() : why_;
   entered_ = options_.session != nullptr;  // as they were when it was set
+  request_.clear();                        // its key may have gone with the rest
   Become(State::kOpen);
   co_return absl::OkStatus();
 }
@@ -392,6 +398,7 @@ void Work::UndoGuard() {
   pending_.emplace_back(kUndo);
   pending_.emplace_back(kForget);
   entered_ = options_.session != nullptr;  // as they were when it was set
+  request_.clear();                        // its key may have gone with the rest
 }
 
 Task<absl::StatusOr<Answer>> Work::Ask(Caller& caller, std::string sql, ParameterValues values) {
@@ -432,6 +439,7 @@ Task<absl::Status> Work::RollbackTo(Caller& caller, int number) {
   if (state_ == State::kGone) co_return why_.ok() ? errors::TransactionFailed() : why_;
   savepoints_.erase(found + 1, savepoints_.end());
   entered_ = options_.session != nullptr;  // as they were when it was set
+  request_.clear();                        // its key may have gone with the rest
   ++undone_;
   Become(State::kOpen);
   co_return absl::OkStatus();

@@ -232,8 +232,9 @@ class Work : public std::enable_shared_from_this<Work> {
                            absl::Duration limit);
   // That it is not known, and how to ask later.
   absl::Status OutcomeLost() const;
-  // Whether a statement of a caller's own may give the transaction a number, or change how durable
-  // its COMMIT will be, and it can be asked for that in the same trip.
+  // Whether a statement of a caller's own may give the transaction its number; and whether it can
+  // be asked for that in the same trip.
+  bool MayMark(const Plan& plan) const;
   bool MarksWith(const Plan& plan) const;
   void Remember(const Result& marked);
   // A connection, and BEGIN among what is pending.
@@ -335,10 +336,11 @@ class Work : public std::enable_shared_from_this<Work> {
   std::vector<std::string> pending_;  // to be sent before anything else
   std::vector<int> savepoints_;
   int cursors_ = 0;
-  std::string request_;  // id of the key that was reserved
-  Mark mark_;
-  std::shared_ptr<const Timeline> timeline_;  // of the mark
-  std::shared_ptr<Trip> ahead_;               // of FetchAhead
+  std::string request_;                                   // id of a key that is stored with it
+  std::string number_;                                    // of the transaction; empty: not known
+  std::shared_ptr<const Timeline> timeline_;              // of that
+  db::Durability durability_ = db::Durability::kUnknown;  // of its COMMIT
+  std::shared_ptr<Trip> ahead_;                           // of FetchAhead
   Caller* running_ = nullptr;
   absl::Status why_;  // it was ended from outside
 };

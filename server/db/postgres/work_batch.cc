@@ -46,7 +46,6 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Work::Reserve(Caller& call
                                                                     const db::RequestKey& key) {
   CO_CHECK(co_await Begin(caller));
   CO_CHECK(co_await Flush(caller));
-  request_ = key.id;
   const int left = Leave();
   lease_.connection().Run(ReserveSql(), ReserveValues(key), Format::kText);
   const Trial reserved = co_await runner().Go(lease_, caller, nullptr, left, SettingOf());
@@ -55,7 +54,10 @@ Task<absl::StatusOr<std::optional<db::BatchResults>>> Work::Reserve(Caller& call
         caller, reserved.sqlstate == "42P01" ? errors::RequestLogMissing() : reserved.status);
     co_return failure;
   }
-  if (reserved.trip->results[static_cast<size_t>(left)].rows() == 1) co_return std::nullopt;
+  if (reserved.trip->results[static_cast<size_t>(left)].rows() == 1) {
+    request_ = key.id;
+    co_return std::nullopt;
+  }
   lease_.connection().Run(FindSql(), FindValues(key), Format::kBinary);
   const Trial found = co_await runner().Go(lease_, caller, nullptr, 0, SettingOf());
   if (!found.status.ok()) {
@@ -308,13 +310,18 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
   Together together = Gather(batch, begin);
   if (together.plans.size() < 2) co_return absl::OkStatus();
   CO_CHECK(co_await Enter(caller));
+  const auto may_mark = [&](const auto& plan) { return MayMark(*plan); };
+  const bool asked = lease_.connection().trips() > 0 && !pending_.empty();
+  if (asked && std::any_of(together.plans.begin(), together.plans.end(), may_mark)) {
+    CO_CHECK(co_await Flush(caller));
+  }
   const absl::Span<const db::Execution> executions =
       absl::MakeSpan(batch.executions).subspan(begin, together.plans.size());
   lease_.Runs(executions.front().statement.sql());
   Send(together);
   const bool marks = std::any_of(together.plans.begin(), together.plans.end(),
                                  [&](const auto& plan) { return MarksWith(*plan); });
-  if (marks) lease_.connection().Run(kMarkSql);
+  if (marks) lease_.connection().Run(kNumberSql);
   if (commits && begin + executions.size() == batch.executions.size()) {
     lease_.connection().Command("COMMIT");
     commit_sent_ = true;
@@ -339,8 +346,8 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
     co_return At(executions[results.size() - before],
                  errors::WithExecuted(failure, Executed::kUnknown));
   }
-  if (failure.ok() && !commit_sent_) co_return failure;
-  // Where no statement failed it is COMMIT that did.
+  if (failure.ok() && trial.status.ok() && !commit_sent_) co_return failure;
+  // Where no statement failed it is COMMIT that did, or a question of our own.
   const bool refused = failure.ok();
   if (refused) failure = trial.status.ok() ? errors::TransactionFailed() : trial.status;
   failure = co_await AfterFailure(caller, std::move(failure));

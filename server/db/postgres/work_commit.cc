@@ -13,25 +13,26 @@ using errors::Executed;
 }  // namespace
 
 absl::Status Work::OutcomeLost() const {
-  OutcomeToken token{request_, mark_.number, {}};
+  OutcomeToken token{request_, number_, {}};
   if (timeline_ != nullptr) token.timeline = *timeline_;
   absl::Status status = errors::CommitOutcomeLost();
   if (token.request.empty() && token.number.empty()) return status;
   return errors::WithMetadata(std::move(status), "outcome_token", Pack(token));
 }
 
-bool Work::MarksWith(const Plan& plan) const {
+bool Work::MayMark(const Plan& plan) const {
   const bool writes = !plan.reads && !options_.read_only;
   const bool owned = options_.session == nullptr || options_.session->role.empty();
-  return on_change_ && writes && owned && lease_.connection().timeline() != nullptr &&
-         (mark_.number.empty() || !plan.plain);
+  return on_change_ && writes && owned && number_.empty();
+}
+
+bool Work::MarksWith(const Plan& plan) const {
+  return MayMark(plan) && lease_.connection().timeline() != nullptr;
 }
 
 void Work::Remember(const Result& marked) {
-  Mark mark = MarkIn(marked);
-  if (mark.number.empty()) return;
-  mark_ = std::move(mark);
-  timeline_ = lease_.connection().timeline();
+  number_ = NumberIn(marked);
+  if (!number_.empty()) timeline_ = lease_.connection().timeline();
 }
 
 Task<absl::Status> Work::Commit(Caller& caller, const db::RequestKey* key) {
@@ -81,6 +82,8 @@ absl::Status Work::Committed(Trip::End end, const Trip& trip) {
   }
   // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
   if (status.ok() && trip.results.back().tag() != "COMMIT") status = errors::TransactionFailed();
+  if (status.ok() && trip.unconfirmed) status = errors::CommitUnconfirmed();
+  if (status.ok() && !number_.empty()) durability_ = DurabilityIn(trip.results.rbegin()[1]);
   return status;
 }
 
@@ -88,6 +91,8 @@ Task<absl::Status> Work::SendCommit(Caller& caller) {
   const Backend::Committing committing(backend_);
   Connection& connection = lease_.connection();
   SendPending();
+  // What COMMIT will wait for, as late as that can be asked.
+  if (!number_.empty()) connection.Run(kDurabilitySql);
   connection.Command("COMMIT");
   // Nobody cancels it.
   const std::shared_ptr<Trip> trip = connection.Sync();
@@ -119,8 +124,7 @@ Task<void> Work::SeeOff(std::shared_ptr<Work> work,
   if (end != Trip::End::kDone) lease.Leaves(Hygiene::kClose);
   absl::Status committed = work->Committed(end, *trip);
   if (work->on_change_) {
-    work->on_change_(
-        {State::kGone, work->why_, false, std::move(committed), work->mark_.durability});
+    work->on_change_({State::kGone, work->why_, false, std::move(committed), work->durability_});
   }
   work.reset();  // before the backend may be gone
 }

@@ -102,7 +102,8 @@ void Loop::Run() {
     more = host_.Run() || more;
     more = RunAnswered() || more;
     more = RunDrainHooks() || more;
-    if (more || tags == kTagsPerTurn) continue;  // what ran may have finished operations
+    // What ran may have finished operations; or it was the last, and nothing would wake us again.
+    if (more || tags == kTagsPerTurn || stopping_) continue;
     Tag* const tag = Await(handled, ok);
     handled = tag == nullptr ? 0 : 1;
     if (tag != nullptr) tag->Complete(ok);

@@ -2,11 +2,9 @@
 #ifndef SLUICE_SERVER_DB_POSTGRES_TIMELINE_H_
 #define SLUICE_SERVER_DB_POSTGRES_TIMELINE_H_
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 

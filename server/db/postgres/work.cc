@@ -299,17 +299,15 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
   }
   const bool undo = statement.validate_only || (statement.read_only && !options_.read_only);
   const bool guarded = undo || statement.max_affected_rows > 0;
-  // What its timeline is may not be known yet.
-  const bool asked = lease_.connection().trips() > 0 && !pending_.empty();
-  if (!undo && asked && MayMark(*plan)) {
-    CO_CHECK(co_await Flush(caller));
+  if (!undo && MayMark(*plan)) {
+    CO_CHECK(co_await AwaitTimeline(caller));
   }
   Around around;
   around.before.assign(pending_.begin(), pending_.end());
   if (guarded) around.before.emplace_back(kGuard);
   if (statement.read_only && !options_.read_only) around.before.emplace_back(kReadOnly);
   if (undo) around.after = {kUndo, kForget};
-  const bool marks = !undo && MarksWith(*plan);
+  const bool marks = !undo && MayMark(*plan) && lease_.connection().timeline() != nullptr;
   if (marks) around.after.emplace_back(kNumberSql);
 
   if (plan->reads && !guarded && !report.whole && (plan->large || plan->speed.slow())) {

@@ -232,10 +232,11 @@ class Work : public std::enable_shared_from_this<Work> {
                            absl::Duration limit);
   // That it is not known, and how to ask later.
   absl::Status OutcomeLost() const;
-  // Whether a statement of a caller's own may give the transaction its number; and whether it can
-  // be asked for that in the same trip.
+  // Whether a statement of a caller's own may give the transaction its number, which it is asked
+  // for in the same trip where the connection's timeline is known.
   bool MayMark(const Plan& plan) const;
-  bool MarksWith(const Plan& plan) const;
+  // Makes sure that the timeline is known, if it will ever be.
+  Task<absl::Status> AwaitTimeline(Caller& caller);
   void Remember(const Result& marked);
   // A connection, and BEGIN among what is pending.
   Task<absl::Status> Begin(Caller& caller);

@@ -311,16 +311,15 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
   if (together.plans.size() < 2) co_return absl::OkStatus();
   CO_CHECK(co_await Enter(caller));
   const auto may_mark = [&](const auto& plan) { return MayMark(*plan); };
-  const bool asked = lease_.connection().trips() > 0 && !pending_.empty();
-  if (asked && std::any_of(together.plans.begin(), together.plans.end(), may_mark)) {
-    CO_CHECK(co_await Flush(caller));
+  const bool marks_if_known = std::any_of(together.plans.begin(), together.plans.end(), may_mark);
+  if (marks_if_known) {
+    CO_CHECK(co_await AwaitTimeline(caller));
   }
   const absl::Span<const db::Execution> executions =
       absl::MakeSpan(batch.executions).subspan(begin, together.plans.size());
   lease_.Runs(executions.front().statement.sql());
   Send(together);
-  const bool marks = std::any_of(together.plans.begin(), together.plans.end(),
-                                 [&](const auto& plan) { return MarksWith(*plan); });
+  const bool marks = marks_if_known && lease_.connection().timeline() != nullptr;
   if (marks) lease_.connection().Run(kNumberSql);
   if (commits && begin + executions.size() == batch.executions.size()) {
     lease_.connection().Command("COMMIT");

@@ -26,8 +26,11 @@ bool Work::MayMark(const Plan& plan) const {
   return on_change_ && writes && owned && number_.empty();
 }
 
-bool Work::MarksWith(const Plan& plan) const {
-  return MayMark(plan) && lease_.connection().timeline() != nullptr;
+// The answer to the question that a new connection is asked comes before that to BEGIN.
+Task<absl::Status> Work::AwaitTimeline(Caller& caller) {
+  if (lease_.connection().trips() == 0) co_return absl::OkStatus();
+  absl::Status status = co_await Flush(caller);
+  co_return status;
 }
 
 void Work::Remember(const Result& marked) {

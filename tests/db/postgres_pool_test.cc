@@ -162,6 +162,19 @@ TEST_F(PostgresPoolTest, TheConnectionUsedLastIsTheNext) {
   EXPECT_EQ(pool_->open(), 2);
 }
 
+TEST_F(PostgresPoolTest, OneThatWasMadeForNobodyIsTheLast) {
+  Open(/*max=*/2);
+  ASSERT_THAT(Take("a"), IsOk());
+  Ask("a", kPid);
+  const auto waits = BeginTake("b");
+  Give("a");
+  ASSERT_THAT(waits->Wait(), IsOk());
+  const std::string b = Ask("b", kPid);
+  Give("b");
+  ASSERT_TRUE(test::RunUntil(executor_, [&] { return pool_->open() == 2; }));
+  EXPECT_EQ(AskOnce(kPid), b);
+}
+
 TEST_F(PostgresPoolTest, WhoWaitsIsServedInOrder) {
   Open(/*max=*/1);
   ASSERT_THAT(Take("first"), IsOk());

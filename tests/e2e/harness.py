@@ -38,6 +38,7 @@ STOP_SECONDS = 30 * PATIENCE
 CALL_SECONDS = 30 * PATIENCE
 
 SKIPPED = 77
+MOST_SAID = 20  # lines of a server's log beside a failure
 
 
 def clean_environment(extra=None):
@@ -190,9 +191,19 @@ class TestCase(unittest.TestCase):
     """A folder for each test; servers that it started end with it, and must end well."""
 
     longMessage = True
+    _result = None
+    _failed_before = 0
 
     def setUp(self):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="sluice-e2e-")))
+
+    def run(self, result=None):
+        self._result = result or self.defaultTestResult()
+        self._failed_before = self._failed()
+        return super().run(self._result)
+
+    def _failed(self):
+        return len(self._result.failures) + len(self._result.errors)
 
     def start(self, *flags, stop_well=True, **options):
         """A server that must exit with 0 on SIGTERM, unless the test ended it or expects otherwise."""
@@ -208,6 +219,9 @@ class TestCase(unittest.TestCase):
                     self.assertEqual(code, 0, f"exit code on SIGTERM; log:\n{server.errors()[-3000:]}")
         finally:
             server.kill()
+            if self._failed() > self._failed_before:  # what the server itself had to say
+                said = [line for line in server.errors().splitlines() if '"level":"info"' not in line]
+                print(*said[-MOST_SAID:], sep="\n", file=sys.stderr)
             report = re.search(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:).*", server.errors())
             if report:
                 self.fail(f"{report[0]}\n{server.errors()[-6000:]}")

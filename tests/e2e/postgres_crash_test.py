@@ -152,6 +152,22 @@ class PostgresCrashTest(postgres_case.TestCase):
         for pid in pids:
             self._continue(pid)
 
+    def test_Fault10_a_gateway_that_was_held_up_itself_gives_up_nobody(self):
+        gateway = self.start(database=self.postgres.url("shop") + "?lanes=1")
+        self.rpc = self.client(gateway)
+        self.rpc.query("SELECT $1::bigint", 1)
+        backend = int(self.psql("SELECT pid FROM pg_stat_activity WHERE query = 'SELECT $1::bigint'"))
+        for pid in (gateway.pid, backend):
+            self.addCleanup(self._continue, pid)
+        os.kill(backend, signal.SIGSTOP)
+        call = self.begin_call("SELECT $1::bigint", 2)
+        time.sleep(0.1)
+        os.kill(gateway.pid, signal.SIGSTOP)
+        time.sleep(1)
+        self._continue(gateway.pid)  # and is late before there can be an answer
+        self._continue(backend)
+        self.assertEqual(rpc.rows_of(call.result()), [(2, )])
+
     def test_Fault10_what_a_hung_shared_backend_never_got_goes_elsewhere(self):
         self.rpc = self.client(self.start(database=self.postgres.url("shop") + "?lanes=1"))
         insert = "INSERT INTO t VALUES($1, $2)"

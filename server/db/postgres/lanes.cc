@@ -95,6 +95,7 @@ class Lanes::Lane {
   void Watch() {
     if (connection_ == nullptr) return;
     if (std::exchange(watching_, true)) return;
+    next_look_ = lanes_.reactor_.clock().Steady() + lanes_.options_.allowance;
     lanes_.reactor_.StartTimer(silence_, lanes_.options_.allowance);
   }
 
@@ -138,8 +139,10 @@ class Lanes::Lane {
   void Look() {
     watching_ = false;
     if (connection_ == nullptr || connection_->trips() == 0) return;
-    const absl::Duration silent = lanes_.reactor_.clock().Steady() - connection_->silent_since();
-    if (silent > 2 * lanes_.options_.allowance) {
+    const absl::Duration now = lanes_.reactor_.clock().Steady();
+    // Who looks late was held up himself, and the server perhaps with him.
+    const bool late = now - next_look_ > lanes_.options_.allowance / 4;
+    if (now - connection_->silent_since() > 2 * lanes_.options_.allowance && !late) {
       log::Warning("postgres", "a shared connection is silent and is given up", {});
       lanes_.pool_.CountCondemned();
       return Drop();
@@ -151,6 +154,7 @@ class Lanes::Lane {
   std::shared_ptr<Connection> connection_;
   Silence silence_;
   bool watching_ = false;
+  absl::Duration next_look_;  // if so; on the steady clock
   bool opening_ = false;
   std::vector<std::shared_ptr<Connection>> retired_;
   WaitList waiting_;  // for it to be open

@@ -282,7 +282,7 @@ Task<void> Pool::ConnectOne() {
   absl::StatusOr<std::unique_ptr<Connection>> made = co_await Make(absl::InfiniteDuration());
   connecting_ = false;
   const absl::Status outcome = made.status();
-  if (made.ok()) Serve(*std::move(made));
+  if (made.ok()) Serve(*std::move(made), /*used=*/false);
   // Others may come back; too many is a matter of time.
   if (!outcome.ok() && !OthersMayReturn() && !IsTooMany(outcome)) {
     FailWaiters(Later(outcome, retry_at_ - reactor_.clock().Steady()));
@@ -395,7 +395,7 @@ void Pool::CloseLane(std::shared_ptr<Connection> connection) {
   Closed();
 }
 
-void Pool::Serve(std::unique_ptr<Connection> connection) {
+void Pool::Serve(std::unique_ptr<Connection> connection, bool used) {
   if (closing_) return CloseConnection(std::move(connection));
   if (!waiters_.empty()) {
     Waiter& waiter = *waiters_.front();
@@ -403,7 +403,8 @@ void Pool::Serve(std::unique_ptr<Connection> connection) {
     return Tell(waiter, absl::OkStatus());
   }
   if (idle_.empty()) reactor_.StartTimer(sweep_, kSweep);
-  idle_.push_back({std::move(connection), reactor_.clock().Steady()});
+  Idle idle{std::move(connection), reactor_.clock().Steady()};
+  idle_.insert(used ? idle_.end() : idle_.begin(), std::move(idle));
 }
 
 void Pool::Return(std::unique_ptr<Connection> connection, Hygiene hygiene) {
@@ -415,7 +416,7 @@ void Pool::Return(std::unique_ptr<Connection> connection, Hygiene hygiene) {
                      !connection->cancelling() && !Expired(*connection) &&
                      !connection->statements().over_limit() && connection->SettingsUnchanged();
   if (clean) {
-    return Serve(std::move(connection));
+    return Serve(std::move(connection), /*used=*/true);
   }
   // Only a session that has forgotten what it was told itself says how its server is.
   if (connection->demoted()) hygiene = std::max(hygiene, Hygiene::kReset);
@@ -426,7 +427,7 @@ Task<void> Pool::Settle(std::unique_ptr<Connection> connection, Hygiene hygiene)
   const bool good = hygiene != Hygiene::kClose && co_await CleanUp(*connection, hygiene);
   if (good) LookAt(*connection);
   if (good && !Expired(*connection)) {
-    Serve(std::move(connection));
+    Serve(std::move(connection), /*used=*/true);
   } else {
     CloseConnection(std::move(connection));
   }
@@ -482,7 +483,6 @@ void Pool::Closed() {
 
 void Pool::OnSweep() {
   const absl::Duration now = reactor_.clock().Steady();
-  // Those used longest ago stand first.
   for (size_t i = 0; i < idle_.size();) {
     const absl::Duration idle = now - idle_[i].since;
     const bool spare = count_ > options_.max && idle > kOverflowIdle;

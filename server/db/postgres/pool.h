@@ -211,8 +211,9 @@ class Pool {
   // Asks a new connection for its timeline; nobody waits for the answer.
   void AskTimeline(Connection& connection);
   void LearnTimeline(const Timeline& timeline);
-  // A connection is free: for who waits first, or for the shelf.
-  void Serve(std::unique_ptr<Connection> connection);
+  // A connection is free: for who waits first, or for the shelf. One that was never used, and is no
+  // longer waited for, is taken from there after all others.
+  void Serve(std::unique_ptr<Connection> connection, bool used);
   void FailWaiters(const absl::Status& why);
   void Tell(Waiter& waiter, absl::Status status);
   // Takes a leased connection back.
@@ -233,7 +234,7 @@ class Pool {
   const bool must_write_;
   std::function<void()> on_leave_;
   absl::Duration left_at_;  // connections made before are not used again, on the steady clock
-  std::vector<Idle> idle_;  // used last at the end
+  std::vector<Idle> idle_;  // used last at the end, never used at the beginning
   absl::flat_hash_map<const Connection*, Held> held_;
   std::list<Waiter*> waiters_;
   bool connecting_ = false;

@@ -5,6 +5,8 @@ import transactions
 from rpc import Code, connection_pb2, value_pb2
 from transactions import batch, inline, load, within
 
+FORGET = "CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN 1; END$$"
+
 
 class PostgresTest(rpc.TestCase):
     def setUp(self):
@@ -74,8 +76,7 @@ class PostgresTest(rpc.TestCase):
         self.assertEqual(len(batch(self.rpc, ["SELECT * FROM t", "SELECT 1"]).results), 2)
 
     def test_a_function_that_makes_its_session_forget_costs_one_failure(self):
-        self.rpc.query("CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS "
-                       "$$BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN 1; END$$")
+        self.postgres.psql(FORGET, database="shop")
         for _ in range(3):
             batch(self.rpc, ["SELECT 1", "SELECT 2"])
         self.rpc.query("SELECT forget()", transaction=inline(commit=True))
@@ -87,6 +88,26 @@ class PostgresTest(rpc.TestCase):
                 failures.append(rpc.Failure(error))
         self.assertLessEqual(len(failures), 1, failures)
         self.assertEqual({(each.code, each.executed) for each in failures} - {(Code.ABORTED, "rolled_back")}, set())
+
+    def test_a_function_that_makes_its_session_forget_costs_one_commit(self):
+        self.postgres.psql(FORGET, database="shop")
+        commits, done = [], []
+        for key in range(7):
+            try:
+                begun = transactions.begin_with(self.rpc, "INSERT INTO t VALUES($1, 'x')", key)
+            except rpc.grpc.RpcError as error:
+                self.assertEqual(rpc.Failure(error).code, Code.ABORTED)  # it was prepared before, too
+                continue
+            begun.query("SELECT forget()")
+            try:
+                begun.commit()
+                done.append(key)
+            except rpc.grpc.RpcError as error:
+                commits.append(rpc.Failure(error))
+        self.assertEqual([(each.code, each.executed) for each in commits], [(Code.ABORTED, "rolled_back")], commits)
+        self.assertIsNotNone(commits[0].retry, commits)
+        self.assertGreater(len(done), 2)
+        self.assertEqual([key for key, _ in self.content()], done)
 
     def test_a_batch_that_brings_too_much_is_told_what_to_do(self):
         sql = "SELECT repeat('x', 1000000) FROM generate_series(1, $1::int)"

@@ -316,14 +316,21 @@ Task<Trial> Runner::Await(Link& link,
   co_return trial;
 }
 
-// What no longer fits must not be taken for prepared. Where the session has forgotten one, because
-// a function called for it, it has mostly forgotten all.
-void Runner::Outdate(Connection& connection, const Plan& plan, const ServerError& error) const {
-  if (error.sqlstate == kNoSuchStatement) {
-    connection.statements().Clear();
-  } else {
-    connection.statements().Remove(plan.id);
-  }
+// What no longer fits must not be taken for prepared.
+void Runner::Outdate(Connection& connection, const Plan& plan, const ServerError& error) {
+  if (error.sqlstate == kNoSuchStatement) return Forgotten(connection);
+  connection.statements().Remove(plan.id);
+}
+
+// Where a session has forgotten one, it has mostly forgotten all.
+void Runner::Forgotten(Connection& connection) {
+  connection.statements().Clear();
+  forgetful_ = true;
+}
+
+void Runner::Ask(Connection& connection, const Question& question) const {
+  if (forgetful_ || !connection.statements().questions()) return connection.Run(question.sql);
+  connection.Execute(question.name, ParameterValues(), Format::kText, nullptr);
 }
 
 void Runner::Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const {
@@ -357,6 +364,7 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     const bool prepared = connection.statements().Find(plan->id) != nullptr;
     Send(connection, *plan, values);
     for (const std::string& command : around.after) connection.Run(command);
+    if (around.question != nullptr) Ask(connection, *around.question);
     const int first = static_cast<int>(around.before.size()) + (prepared ? 0 : 1);
     report.sent = true;
     const Trial trial = co_await Go(link, caller, plan.get(), first, setting);

@@ -18,6 +18,7 @@
 #include "server/db/postgres/link.h"
 #include "server/db/postgres/plan.h"
 #include "server/db/postgres/sqlstate.h"
+#include "server/db/postgres/timeline.h"
 #include "server/db/postgres/types.h"
 #include "server/db/rows.h"
 #include "server/db/statement.h"
@@ -28,6 +29,7 @@ namespace sluice::postgres {
 struct Around {
   absl::InlinedVector<std::string, 2> before;
   absl::InlinedVector<std::string, 2> after;
+  const Question* question = nullptr;  // of our own, at the end
 };
 
 // What a failure means where the statement runs.
@@ -89,7 +91,13 @@ class Runner {
   void Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const;
 
   // After an error that says that a prepared statement no longer fits, or is gone.
-  void Outdate(Connection& connection, const Plan& plan, const ServerError& error) const;
+  void Outdate(Connection& connection, const Plan& plan, const ServerError& error);
+
+  // Adds a question of our own to the next trip, which is one message.
+  void Ask(Connection& connection, const Question& question) const;
+  // Its session has forgotten what was prepared, as a caller's function had it do: from now on
+  // questions are not prepared, for they would fail the transactions of such callers again.
+  void Forgotten(Connection& connection);
 
   // After an execution of a query: what its rows are need not be asked again on this connection.
   void Remember(Connection& connection, Plan& plan, const Result& result) const;
@@ -167,6 +175,7 @@ class Runner {
  private:
   TypeBook& types_;
   PlanBook& plans_;
+  bool forgetful_ = false;
 };
 
 // The facts that end every answer: tag, counts.

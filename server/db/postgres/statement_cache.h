@@ -68,7 +68,13 @@ class StatementCache {
   void Clear() {
     order_.clear();
     by_plan_.clear();
+    questions_ = false;
   }
+
+  // Whether questions of our own are prepared, beyond the limit.
+  bool questions() const { return questions_; }
+
+  void set_questions(bool prepared) { questions_ = prepared; }
 
   bool over_limit() const { return order_.size() > limit_; }
 
@@ -76,6 +82,7 @@ class StatementCache {
   using Order = std::list<Prepared>;
 
   const size_t limit_;
+  bool questions_ = false;
   int64_t last_ = 0;
   Order order_;  // most recent first
   absl::flat_hash_map<uint64_t, Order::iterator> by_plan_;

@@ -45,15 +45,17 @@ std::optional<Timeline> TimelineIn(const Result& result) {
                   std::string(result.text(0, 2))};
 }
 
-const absl::string_view kNumberSql = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text";
+const Question kNumberQuestion = {"sluice_number",
+                                  "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"};
 
 std::string NumberIn(const Result& result) {
   return result.rows() == 1 ? std::string(result.text(0, 0)) : "";
 }
 
-const absl::string_view kDurabilitySql =
+const Question kDurabilityQuestion = {
+    "sluice_durability",
     "SELECT pg_catalog.current_setting('fsync'), pg_catalog.current_setting('synchronous_commit'), "
-    "pg_catalog.current_setting('synchronous_standby_names')";
+    "pg_catalog.current_setting('synchronous_standby_names')"};
 
 db::Durability DurabilityIn(const Result& result) {
   if (result.rows() != 1 || result.columns() != 3) return db::Durability::kUnknown;

@@ -26,12 +26,18 @@ struct Timeline {
 extern const absl::string_view kTimelineSql;
 std::optional<Timeline> TimelineIn(const Result& result);
 
+// Question: what is asked beside the statements of callers, so often that it is prepared.
+struct Question {
+  const char* name;
+  absl::string_view sql;
+};
+
 // Asks a transaction for its number; empty: it has written nothing.
-extern const absl::string_view kNumberSql;
+extern const Question kNumberQuestion;
 std::string NumberIn(const Result& result);
 
 // Asks a transaction what its COMMIT will wait for.
-extern const absl::string_view kDurabilitySql;
+extern const Question kDurabilityQuestion;
 db::Durability DurabilityIn(const Result& result);
 
 // What is told of a COMMIT whose answer was lost, to ask by. Nothing in it is a secret: who may ask

@@ -308,7 +308,7 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
   if (statement.read_only && !options_.read_only) around.before.emplace_back(kReadOnly);
   if (undo) around.after = {kUndo, kForget};
   const bool marks = !undo && MayMark(*plan) && lease_.connection().timeline() != nullptr;
-  if (marks) around.after.emplace_back(kNumberSql);
+  if (marks) around.question = &kNumberQuestion;
 
   if (plan->reads && !guarded && !report.whole && (plan->large || plan->speed.slow())) {
     absl::StatusOr<db::Rows> rows = co_await ExecuteAsCursor(caller, statement, plan, report);

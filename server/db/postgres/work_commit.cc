@@ -28,7 +28,8 @@ bool Work::MayMark(const Plan& plan) const {
 
 // The answer to the question that a new connection is asked comes before that to BEGIN.
 Task<absl::Status> Work::AwaitTimeline(Caller& caller) {
-  if (lease_.connection().trips() == 0) co_return absl::OkStatus();
+  const Connection& connection = lease_.connection();
+  if (connection.timeline() != nullptr || connection.trips() == 0) co_return absl::OkStatus();
   absl::Status status = co_await Flush(caller);
   co_return status;
 }
@@ -82,6 +83,7 @@ absl::Status Work::Committed(Trip::End end, const Trip& trip) {
     if (!status.ok() || result.kind() != Result::Kind::kError) continue;
     Caller nobody(backend_.reactor());
     status = runner().Why(result, nobody, SettingOf(), /*demoted=*/false);
+    if (lease_ && IsStalePlan(result.error())) runner().Forgotten(lease_.connection());
   }
   // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
   if (status.ok() && trip.results.back().tag() != "COMMIT") status = errors::TransactionFailed();
@@ -95,7 +97,7 @@ Task<absl::Status> Work::SendCommit(Caller& caller) {
   Connection& connection = lease_.connection();
   SendPending();
   // What COMMIT will wait for, as late as that can be asked.
-  if (!number_.empty()) connection.Run(kDurabilitySql);
+  if (!number_.empty()) runner().Ask(connection, kDurabilityQuestion);
   connection.Command("COMMIT");
   // Nobody cancels it.
   const std::shared_ptr<Trip> trip = connection.Sync();

@@ -198,12 +198,12 @@ class TestCase(unittest.TestCase):
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="sluice-e2e-")))
 
     def run(self, result=None):
-        self._result = result or self.defaultTestResult()
+        self._result = self.defaultTestResult() if result is None else result
         self._failed_before = self._failed()
         return super().run(self._result)
 
     def _failed(self):
-        return len(self._result.failures) + len(self._result.errors)
+        return 0 if self._result is None else len(self._result.failures) + len(self._result.errors)
 
     def start(self, *flags, stop_well=True, **options):
         """A server that must exit with 0 on SIGTERM, unless the test ended it or expects otherwise."""
@@ -221,7 +221,7 @@ class TestCase(unittest.TestCase):
             server.kill()
             if self._failed() > self._failed_before:  # what the server itself had to say
                 said = [line for line in server.errors().splitlines() if '"level":"info"' not in line]
-                print(*said[-MOST_SAID:], sep="\n", file=sys.stderr)
+                print("its server said:", *said[-MOST_SAID:], sep="\n", file=sys.stderr)
             report = re.search(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:).*", server.errors())
             if report:
                 self.fail(f"{report[0]}\n{server.errors()[-6000:]}")

@@ -164,9 +164,12 @@ class PostgresCrashTest(postgres_case.TestCase):
         time.sleep(0.1)
         os.kill(gateway.pid, signal.SIGSTOP)
         time.sleep(1)
-        self._continue(gateway.pid)  # and is late before there can be an answer
+        self._continue(gateway.pid)
+        time.sleep(0.05)  # in which it sees that it is late
         self._continue(backend)
         self.assertEqual(rpc.rows_of(call.result()), [(2, )])
+        stats = rpc.monitoring_pb2.GetPoolStatsRequest(connection_id="default")
+        self.assertEqual(self.rpc.monitoring.GetPoolStats(stats).connections[0].pool.lanes_condemned, 0)
 
     def test_Fault10_what_a_hung_shared_backend_never_got_goes_elsewhere(self):
         self.rpc = self.client(self.start(database=self.postgres.url("shop") + "?lanes=1"))

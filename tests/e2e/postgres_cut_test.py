@@ -70,7 +70,7 @@ class PostgresCutTest(postgres_case.TestCase):
     def test_Fault13_an_end_inside_a_message_of_ours_leaves_nothing_behind(self):
         for number, how in enumerate(ENDS):
             self.await_rest()
-            # Its name, so that it is no question of the gateway's own.
+            # By a name: what a new connection is asked has none.
             self.proxy.cut_on(CLIENT, "B", b"sluice_", how=how, keep=6)
             self.assert_told(LOST, self.rpc.query, "INSERT INTO t VALUES($1, 'x')", number)
             self.assert_answers(3)

@@ -2,7 +2,7 @@
 import harness
 import rpc
 import transactions
-from rpc import Code, connection_pb2, value_pb2
+from rpc import Code, common_pb2, connection_pb2, value_pb2
 from transactions import batch, inline, load, within
 
 FORGET = "CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS $$BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN 1; END$$"
@@ -90,14 +90,22 @@ class PostgresTest(rpc.TestCase):
         self.assertEqual({(each.code, each.executed) for each in failures} - {(Code.ABORTED, "rolled_back")}, set())
 
     def test_a_function_that_makes_its_session_forget_costs_one_commit(self):
+        self.assert_forgetting_costs_one_commit()
+
+    def test_a_function_that_makes_a_session_with_settings_forget_costs_one_commit(self):
+        self.assert_forgetting_costs_one_commit(session=common_pb2.SessionOptions(time_zone="UTC"))
+
+    def assert_forgetting_costs_one_commit(self, **fields):
         self.postgres.psql(FORGET, database="shop")
+        transactions.begin_with(self.rpc, "INSERT INTO t VALUES(100, 'x')").commit()  # COMMIT's question is prepared
         commits, done = [], []
-        for key in range(7):
+        for key in range(9):
             try:
-                begun = transactions.begin_with(self.rpc, "INSERT INTO t VALUES($1, 'x')", key)
+                first = self.rpc.query("INSERT INTO t VALUES($1, 'x')", key, transaction=inline(), **fields)
             except rpc.grpc.RpcError as error:
                 self.assertEqual(rpc.Failure(error).code, Code.ABORTED)  # it was prepared before, too
                 continue
+            begun = transactions.Transaction(self.rpc, first.transaction)
             begun.query("SELECT forget()")
             try:
                 begun.commit()
@@ -107,7 +115,7 @@ class PostgresTest(rpc.TestCase):
         self.assertEqual([(each.code, each.executed) for each in commits], [(Code.ABORTED, "rolled_back")], commits)
         self.assertIsNotNone(commits[0].retry, commits)
         self.assertGreater(len(done), 2)
-        self.assertEqual([key for key, _ in self.content()], done)
+        self.assertEqual([key for key, _ in self.content()], [*done, 100])
 
     def test_a_batch_that_brings_too_much_is_told_what_to_do(self):
         sql = "SELECT repeat('x', 1000000) FROM generate_series(1, $1::int)"

@@ -48,6 +48,9 @@ class Answers {
 
   void Expect(Expected expected) { expected_.push_back(std::move(expected)); }
 
+  // How many messages that have a result there are.
+  size_t expected() const { return expected_.size(); }
+
   // Commands in the simple protocol, which have no rows; how many results there will be is not
   // known.
   void ExpectCommands() { simple_ = true; }

@@ -115,6 +115,8 @@ class Backend {
 
   TypeBook& types() { return types_; }
 
+  Habits& habits() { return habits_; }
+
  private:
   template <class T>
   static Task<T> Counted(Backend& backend, Caller& caller, Task<T> task) {
@@ -135,7 +137,8 @@ class Backend {
   const db::PostgresSettings settings_;
   TypeBook types_;
   PlanBook plans_;
-  Runner runner_{types_, plans_};
+  Habits habits_;
+  Runner runner_{types_, plans_, habits_};
   Pool pool_;
   Lanes lanes_;
   absl::flat_hash_set<Work*> works_;

@@ -167,6 +167,17 @@ void Connection::Run(absl::string_view sql,
   Next().answers_.Expect(std::move(expected));
 }
 
+void Connection::Ask(Question question) {
+  std::string name = statements_.NameOf(question);
+  if (name.empty() && statements_.keeps()) {
+    name = statements_.NewName();
+    Next().preparing_ = Trip::Preparing{question, Next().answers_.expected(), name};
+    Prepare(name, SqlOf(question), {});
+  }
+  if (name.empty()) return Run(SqlOf(question));
+  Execute(name, ParameterValues(), Format::kText, nullptr);
+}
+
 void Connection::Copy(const std::string& sql, std::string data) {
   const bool alone = next_ == nullptr && trips_.empty();
   AppendQuery(sql, put_);
@@ -376,6 +387,11 @@ void Connection::FinishTrip() {
   const absl::Duration took = now - trip->begun;
   trip->over = took < kLong ? now : now - std::min(took, Unread(socket_));
   trip->block = block_ = trip->answers_.block();
+  if (trip->preparing_.has_value()) {
+    auto& [question, place, name] = *trip->preparing_;
+    const bool prepared = place < trip->results.size() && !trip->results[place].failed();
+    if (prepared) statements_.SetName(question, std::move(name));
+  }
   trip->Finish(Trip::End::kDone);
 }
 

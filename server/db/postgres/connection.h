@@ -118,6 +118,15 @@ class Trip {
 
   std::optional<Completion<End>> waiter_;
   Answers answers_;
+
+  // A question that is prepared in it: where, and under which name.
+  struct Preparing {
+    Question question;
+    size_t place;
+    std::string name;
+  };
+
+  std::optional<Preparing> preparing_;
   bool simple_ = false;  // in the simple protocol
   uint64_t place_ = 0;   // of its first byte among all that are sent
   bool ended_ = false;
@@ -153,6 +162,9 @@ class Connection final : public Watcher {
            absl::Span<const Oid> types,
            const ParameterValues& values,
            Format results);
+  // A question of our own, results in text: prepared, where that is kept, when it is first asked.
+  // Then it has two results, the last of which is the answer.
+  void Ask(Question question);
   // Commands, the last of which is COPY ... FROM STDIN, and what it reads. They have a trip to
   // themselves, while nothing else is under way.
   void Copy(const std::string& sql, std::string data);

@@ -19,6 +19,8 @@ constexpr size_t kMostQueued = 1024;
 // One in so many that overrun in a second, and what is not known has to wait elsewhere.
 constexpr int kOverrunPart = 20;
 constexpr int kFewToJudge = 40;
+// So many looks in a row that come late are forgiven.
+constexpr int kMostLate = 8;
 
 constexpr char kReadOnly[] = "SELECT pg_catalog.set_config('transaction_read_only', 'on', true)";
 
@@ -140,9 +142,12 @@ class Lanes::Lane {
     watching_ = false;
     if (connection_ == nullptr || connection_->trips() == 0) return;
     const absl::Duration now = lanes_.reactor_.clock().Steady();
-    // Who looks late was held up himself, and the server perhaps with him.
+    // Who looks late was held up himself, and the server perhaps with him: it begins anew.
     const bool late = now - next_look_ > lanes_.options_.allowance / 4;
-    if (now - connection_->silent_since() > 2 * lanes_.options_.allowance && !late) {
+    late_looks_ = late ? late_looks_ + 1 : 0;
+    if (late && late_looks_ <= kMostLate) excused_until_ = now;
+    const absl::Duration silent = now - std::max(connection_->silent_since(), excused_until_);
+    if (silent > 2 * lanes_.options_.allowance) {
       log::Warning("postgres", "a shared connection is silent and is given up", {});
       lanes_.pool_.CountCondemned();
       return Drop();
@@ -155,6 +160,8 @@ class Lanes::Lane {
   Silence silence_;
   bool watching_ = false;
   absl::Duration next_look_;  // if so; on the steady clock
+  int late_looks_ = 0;        // in a row
+  absl::Duration excused_until_;
   bool opening_ = false;
   std::vector<std::shared_ptr<Connection>> retired_;
   WaitList waiting_;  // for it to be open

@@ -282,10 +282,7 @@ Task<void> Pool::ConnectOne() {
   absl::StatusOr<std::unique_ptr<Connection>> made = co_await Make(absl::InfiniteDuration());
   connecting_ = false;
   const absl::Status outcome = made.status();
-  if (made.ok()) {
-    PrepareQuestions(**made);
-    Serve(*std::move(made), /*used=*/false);
-  }
+  if (made.ok()) Serve(*std::move(made), /*used=*/false);
   // Others may come back; too many is a matter of time.
   if (!outcome.ok() && !OthersMayReturn() && !IsTooMany(outcome)) {
     FailWaiters(Later(outcome, retry_at_ - reactor_.clock().Steady()));
@@ -333,18 +330,6 @@ void Pool::AskTimeline(Connection& connection) {
     if (!timeline.has_value()) return;
     connection.set_timeline(std::make_shared<const Timeline>(*timeline));
     LearnTimeline(*timeline);
-  };
-}
-
-void Pool::PrepareQuestions(Connection& connection) {
-  if (target_->pooler || options_.statements == 0) return;
-  for (const Question* each : {&kNumberQuestion, &kDurabilityQuestion}) {
-    connection.Prepare(each->name, each->sql, {});
-  }
-  const std::shared_ptr<Trip> trip = connection.Sync();
-  trip->on_end = [&connection, answer = trip.get()] {
-    const Results& results = answer->results;
-    connection.statements().set_questions(!results.empty() && !results.back().failed());
   };
 }
 
@@ -442,7 +427,6 @@ Task<void> Pool::Settle(std::unique_ptr<Connection> connection, Hygiene hygiene)
   const bool good = hygiene != Hygiene::kClose && co_await CleanUp(*connection, hygiene);
   if (good) LookAt(*connection);
   if (good && !Expired(*connection)) {
-    if (!connection->statements().questions()) PrepareQuestions(*connection);
     Serve(std::move(connection), /*used=*/true);
   } else {
     CloseConnection(std::move(connection));

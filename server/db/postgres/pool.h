@@ -211,8 +211,6 @@ class Pool {
   // Asks a new connection for its timeline; nobody waits for the answer.
   void AskTimeline(Connection& connection);
   void LearnTimeline(const Timeline& timeline);
-  // Prepares what transactions are asked besides; nobody waits for that either.
-  void PrepareQuestions(Connection& connection);
   // A connection is free: for who waits first, or for the shelf. One that was never used, and is no
   // longer waited for, is taken from there after all others.
   void Serve(std::unique_ptr<Connection> connection, bool used);

@@ -26,7 +26,6 @@ using errors::Executed;
 constexpr int kMostTypeLevels = 8;
 constexpr size_t kNameBytes = 4096;
 constexpr absl::string_view kLockTimeout = "55P03";
-constexpr absl::string_view kNoSuchStatement = "26000";
 constexpr absl::string_view kReadOnlyTransaction = "25006";
 
 // What the server knows of types, for TypeBook. One row a type.
@@ -309,6 +308,10 @@ Task<Trial> Runner::Await(Link& link,
     trial.sqlstate = trial.error.sqlstate;
     trial.status = Why(result, caller, setting, link.connection().demoted());
     trial.stale = plan != nullptr && IsStalePlan(trial.error);
+    if (IsForgottenStatement(trial.error)) {
+      link.connection().statements().Clear();
+      habits_.forget = true;
+    }
     break;
   }
   if (trial.trip->unconfirmed && trial.status.ok()) trial.status = errors::CommitUnconfirmed();
@@ -316,21 +319,19 @@ Task<Trial> Runner::Await(Link& link,
   co_return trial;
 }
 
-// What no longer fits must not be taken for prepared.
-void Runner::Outdate(Connection& connection, const Plan& plan, const ServerError& error) {
-  if (error.sqlstate == kNoSuchStatement) return Forgotten(connection);
-  connection.statements().Remove(plan.id);
+// What no longer fits must not be taken for prepared. Where a session has forgotten one, it has
+// mostly forgotten all.
+void Runner::Outdate(Connection& connection, const Plan& plan, const ServerError& error) const {
+  if (IsForgottenStatement(error)) {
+    connection.statements().Clear();
+  } else {
+    connection.statements().Remove(plan.id);
+  }
 }
 
-// Where a session has forgotten one, it has mostly forgotten all.
-void Runner::Forgotten(Connection& connection) {
-  connection.statements().Clear();
-  forgetful_ = true;
-}
-
-void Runner::Ask(Connection& connection, const Question& question) const {
-  if (forgetful_ || !connection.statements().questions()) return connection.Run(question.sql);
-  connection.Execute(question.name, ParameterValues(), Format::kText, nullptr);
+void Runner::Ask(Connection& connection, Question question) const {
+  if (habits_.forget) return connection.Run(SqlOf(question));
+  connection.Ask(question);
 }
 
 void Runner::Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const {
@@ -364,7 +365,7 @@ Task<absl::StatusOr<db::Rows>> Runner::Execute(Link& link,
     const bool prepared = connection.statements().Find(plan->id) != nullptr;
     Send(connection, *plan, values);
     for (const std::string& command : around.after) connection.Run(command);
-    if (around.question != nullptr) Ask(connection, *around.question);
+    if (around.question.has_value()) Ask(connection, *around.question);
     const int first = static_cast<int>(around.before.size()) + (prepared ? 0 : 1);
     report.sent = true;
     const Trial trial = co_await Go(link, caller, plan.get(), first, setting);

@@ -29,7 +29,7 @@ namespace sluice::postgres {
 struct Around {
   absl::InlinedVector<std::string, 2> before;
   absl::InlinedVector<std::string, 2> after;
-  const Question* question = nullptr;  // of our own, at the end
+  std::optional<Question> question;  // of our own, at the end
 };
 
 // What a failure means where the statement runs.
@@ -51,10 +51,18 @@ struct Trial {
   int first = 0;  // its result in the trip
 };
 
+// What was seen of the sessions of a database.
+struct Habits {
+  // They forget what was prepared, as functions of callers have them do: questions of our own are
+  // not prepared any more, for they would fail the transactions of such callers again.
+  bool forget = false;
+};
+
 // What all statements on one database share. The reactor's thread only.
 class Runner {
  public:
-  Runner(TypeBook& types, PlanBook& plans) : types_(types), plans_(plans) {}
+  Runner(TypeBook& types, PlanBook& plans, Habits& habits)
+      : types_(types), plans_(plans), habits_(habits) {}
 
   TypeBook& types() const { return types_; }
 
@@ -91,13 +99,10 @@ class Runner {
   void Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const;
 
   // After an error that says that a prepared statement no longer fits, or is gone.
-  void Outdate(Connection& connection, const Plan& plan, const ServerError& error);
+  void Outdate(Connection& connection, const Plan& plan, const ServerError& error) const;
 
-  // Adds a question of our own to the next trip, which is one message.
-  void Ask(Connection& connection, const Question& question) const;
-  // Its session has forgotten what was prepared, as a caller's function had it do: from now on
-  // questions are not prepared, for they would fail the transactions of such callers again.
-  void Forgotten(Connection& connection);
+  // Adds a question of our own to the next trip, whose last result until then is the answer.
+  void Ask(Connection& connection, Question question) const;
 
   // After an execution of a query: what its rows are need not be asked again on this connection.
   void Remember(Connection& connection, Plan& plan, const Result& result) const;
@@ -175,7 +180,7 @@ class Runner {
  private:
   TypeBook& types_;
   PlanBook& plans_;
-  bool forgetful_ = false;
+  Habits& habits_;
 };
 
 // The facts that end every answer: tag, counts.

@@ -154,11 +154,6 @@ bool IsChangedPlan(const ServerError& error) {
           absl::StartsWith(error.message, "cached plan must not change"));
 }
 
-// One of ours. How a name is quoted is a matter of the server's language.
-bool IsForgottenStatement(const ServerError& error) {
-  return error.sqlstate == "26000" && absl::StrContains(error.message, "sluice_");
-}
-
 // What is said in place of the server's words, where those would say too little, or too much.
 absl::Status WithoutItsWords(Kind kind, const ErrorContext& context) {
   switch (kind) {
@@ -245,6 +240,11 @@ absl::Status ToStatus(const ServerError& error, const ErrorContext& context) {
   }
   const bool busy = meaning.kind == Kind::kBusy || failure.code == StatusCode::kAborted;
   return busy ? errors::WithRetryDelay(std::move(status), kRetrySoon) : status;
+}
+
+// How a name is quoted is a matter of the server's language.
+bool IsForgottenStatement(const ServerError& error) {
+  return error.sqlstate == "26000" && absl::StrContains(error.message, "sluice_");
 }
 
 bool IsStalePlan(const ServerError& error) {

@@ -41,6 +41,8 @@ absl::Status ToStatus(const ServerError& error, const ErrorContext& context);
 
 // The cached plan of a prepared statement no longer fits, or it is gone: prepare it anew.
 bool IsStalePlan(const ServerError& error);
+// One that we prepared is gone: the session was told to forget it.
+bool IsForgottenStatement(const ServerError& error);
 // The server ended a statement, for a timeout or because someone asked (57014).
 bool IsCancelled(absl::string_view sqlstate);
 // The session is over, whatever the socket says.

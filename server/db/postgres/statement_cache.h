@@ -2,6 +2,7 @@
 #ifndef SLUICE_SERVER_DB_POSTGRES_STATEMENT_CACHE_H_
 #define SLUICE_SERVER_DB_POSTGRES_STATEMENT_CACHE_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -14,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "server/db/postgres/protocol.h"
+#include "server/db/postgres/timeline.h"
 
 namespace sluice::postgres {
 
@@ -44,7 +46,7 @@ class StatementCache {
   const Prepared& Add(uint64_t plan) {
     static const auto* const unnamed = new Prepared;
     if (limit_ == 0) return *unnamed;
-    order_.push_front({plan, absl::StrCat("sluice_", ++last_), nullptr});
+    order_.push_front({plan, NewName(), nullptr});
     by_plan_[plan] = order_.begin();
     return order_.front();
   }
@@ -68,13 +70,22 @@ class StatementCache {
   void Clear() {
     order_.clear();
     by_plan_.clear();
-    questions_ = false;
+    questions_ = {};
   }
 
-  // Whether questions of our own are prepared, beyond the limit.
-  bool questions() const { return questions_; }
+  // Whether statements are kept at all.
+  bool keeps() const { return limit_ > 0; }
 
-  void set_questions(bool prepared) { questions_ = prepared; }
+  // The name of a question of our own, which the limit does not count; empty: it is not prepared.
+  const std::string& NameOf(Question question) const {
+    return questions_[static_cast<size_t>(question)];
+  }
+
+  void SetName(Question question, std::string name) {
+    questions_[static_cast<size_t>(question)] = std::move(name);
+  }
+
+  std::string NewName() { return absl::StrCat("sluice_", ++last_); }
 
   bool over_limit() const { return order_.size() > limit_; }
 
@@ -82,8 +93,8 @@ class StatementCache {
   using Order = std::list<Prepared>;
 
   const size_t limit_;
-  bool questions_ = false;
   int64_t last_ = 0;
+  std::array<std::string, 2> questions_;
   Order order_;  // most recent first
   absl::flat_hash_map<uint64_t, Order::iterator> by_plan_;
 };

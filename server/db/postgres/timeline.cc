@@ -29,10 +29,12 @@ bool IsNumber(absl::string_view text) {
 // Statistics are forgotten in a crash, and keep when that was. What is asked of transactions is
 // tried here: there, a server that has no answer would fail them.
 const absl::string_view kTimelineSql =
-    "SELECT system_identifier::text, CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN "
+    "SELECT system_identifier::pg_catalog.text, CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END, "
-    "pg_catalog.date_part('epoch', pg_catalog.pg_stat_get_bgwriter_stat_reset_time())::text, "
-    "pg_catalog.pg_current_xact_id_if_assigned()::text, pg_catalog.current_setting('fsync'), "
+    "pg_catalog.date_part('epoch', "
+    "pg_catalog.pg_stat_get_bgwriter_stat_reset_time())::pg_catalog.text, "
+    "pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, "
+    "pg_catalog.current_setting('fsync'), "
     "pg_catalog.current_setting('synchronous_commit'), "
     "pg_catalog.current_setting('synchronous_standby_names') FROM pg_catalog.pg_control_system()";
 
@@ -45,17 +47,21 @@ std::optional<Timeline> TimelineIn(const Result& result) {
                   std::string(result.text(0, 2))};
 }
 
-const Question kNumberQuestion = {"sluice_number",
-                                  "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text"};
+absl::string_view SqlOf(Question question) {
+  switch (question) {
+    case Question::kNumber:
+      return "SELECT pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text";
+    case Question::kDurability:
+      return "SELECT pg_catalog.current_setting('fsync'), "
+             "pg_catalog.current_setting('synchronous_commit'), "
+             "pg_catalog.current_setting('synchronous_standby_names')";
+  }
+  return "";
+}
 
 std::string NumberIn(const Result& result) {
   return result.rows() == 1 ? std::string(result.text(0, 0)) : "";
 }
-
-const Question kDurabilityQuestion = {
-    "sluice_durability",
-    "SELECT pg_catalog.current_setting('fsync'), pg_catalog.current_setting('synchronous_commit'), "
-    "pg_catalog.current_setting('synchronous_standby_names')"};
 
 db::Durability DurabilityIn(const Result& result) {
   if (result.rows() != 1 || result.columns() != 3) return db::Durability::kUnknown;
@@ -89,8 +95,10 @@ absl::StatusOr<OutcomeToken> Unpack(absl::string_view text) {
 
 const absl::string_view kOutcomeSql =
     "SELECT pg_catalog.pg_xact_status($1::pg_catalog.xid8), "
-    "pg_catalog.date_part('epoch', pg_catalog.pg_stat_get_bgwriter_stat_reset_time())::text "
-    "FROM pg_catalog.pg_control_system() WHERE system_identifier::text = $2 AND CASE WHEN NOT "
+    "pg_catalog.date_part('epoch', "
+    "pg_catalog.pg_stat_get_bgwriter_stat_reset_time())::pg_catalog.text "
+    "FROM pg_catalog.pg_control_system() WHERE system_identifier::pg_catalog.text = $2 AND CASE "
+    "WHEN NOT "
     "pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END = $3";
 

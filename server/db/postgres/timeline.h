@@ -26,18 +26,15 @@ struct Timeline {
 extern const absl::string_view kTimelineSql;
 std::optional<Timeline> TimelineIn(const Result& result);
 
-// Question: what is asked beside the statements of callers, so often that it is prepared.
-struct Question {
-  const char* name;
-  absl::string_view sql;
+// What is asked beside the statements of callers, so often that it is prepared.
+enum class Question {
+  kNumber,      // a transaction for its number; empty: it has written nothing
+  kDurability,  // a transaction what its COMMIT will wait for
 };
 
-// Asks a transaction for its number; empty: it has written nothing.
-extern const Question kNumberQuestion;
-std::string NumberIn(const Result& result);
+absl::string_view SqlOf(Question question);
 
-// Asks a transaction what its COMMIT will wait for.
-extern const Question kDurabilityQuestion;
+std::string NumberIn(const Result& result);
 db::Durability DurabilityIn(const Result& result);
 
 // What is told of a COMMIT whose answer was lost, to ask by. Nothing in it is a secret: who may ask

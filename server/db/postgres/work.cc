@@ -61,7 +61,7 @@ absl::Status CheckAffected(const db::Rows& rows, int64_t limit) {
 Work::Work(Backend& backend, const db::TransactionOptions& options, OnChange on_change)
     : backend_(backend), options_(options), on_change_(std::move(on_change)) {
   if (options_.session != nullptr && ChangesPlans(*options_.session)) {
-    own_runner_.emplace(backend_.types(), own_plans_);
+    own_runner_.emplace(backend_.types(), own_plans_, backend_.habits());
   }
   backend_.Add(*this);
 }
@@ -308,7 +308,7 @@ Task<absl::StatusOr<db::Rows>> Work::ExecuteOnce(Caller& caller,
   if (statement.read_only && !options_.read_only) around.before.emplace_back(kReadOnly);
   if (undo) around.after = {kUndo, kForget};
   const bool marks = !undo && MayMark(*plan) && lease_.connection().timeline() != nullptr;
-  if (marks) around.question = &kNumberQuestion;
+  if (marks) around.question = Question::kNumber;
 
   if (plan->reads && !guarded && !report.whole && (plan->large || plan->speed.slow())) {
     absl::StatusOr<db::Rows> rows = co_await ExecuteAsCursor(caller, statement, plan, report);

@@ -320,7 +320,7 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
   lease_.Runs(executions.front().statement.sql());
   Send(together);
   const bool marks = marks_if_known && lease_.connection().timeline() != nullptr;
-  if (marks) runner().Ask(lease_.connection(), kNumberQuestion);
+  if (marks) runner().Ask(lease_.connection(), Question::kNumber);
   if (commits && begin + executions.size() == batch.executions.size()) {
     lease_.connection().Command("COMMIT");
     commit_sent_ = true;
@@ -349,7 +349,6 @@ Task<absl::Status> Work::RunTogether(Caller& caller,
   // Where no statement failed it is COMMIT that did, or a question of our own.
   const bool refused = failure.ok();
   if (refused) failure = trial.status.ok() ? errors::TransactionFailed() : trial.status;
-  if (refused && IsStalePlan(trial.error)) runner().Forgotten(lease_.connection());
   failure = co_await AfterFailure(caller, std::move(failure));
   if (refused) co_return failure;
   if (done && !WasEnded(failure)) failure = errors::WithExecuted(failure, Executed::kRolledBack);

@@ -83,7 +83,8 @@ absl::Status Work::Committed(Trip::End end, const Trip& trip) {
     if (!status.ok() || result.kind() != Result::Kind::kError) continue;
     Caller nobody(backend_.reactor());
     status = runner().Why(result, nobody, SettingOf(), /*demoted=*/false);
-    if (lease_ && IsStalePlan(result.error())) runner().Forgotten(lease_.connection());
+    // What the session was left with is forgotten with the transaction.
+    if (IsForgottenStatement(result.error())) backend_.habits().forget = true;
   }
   // A COMMIT of what has failed is a ROLLBACK, and says so only in its tag.
   if (status.ok() && trip.results.back().tag() != "COMMIT") status = errors::TransactionFailed();
@@ -97,7 +98,7 @@ Task<absl::Status> Work::SendCommit(Caller& caller) {
   Connection& connection = lease_.connection();
   SendPending();
   // What COMMIT will wait for, as late as that can be asked.
-  if (!number_.empty()) runner().Ask(connection, kDurabilityQuestion);
+  if (!number_.empty()) runner().Ask(connection, Question::kDurability);
   connection.Command("COMMIT");
   // Nobody cancels it.
   const std::shared_ptr<Trip> trip = connection.Sync();

@@ -353,7 +353,7 @@ void AddTxSteps(CLI::App* tx, Options* options, Raw* raw) {
   }
   commit
       ->add_option("--request-id", options->tx.request_id,
-                   "Makes a repeat safe: a UUID (default: a new one)")
+                   "Makes a repeat safe: a UUID, or `auto` for a new one, which is shown")
       ->type_name("UUID");
 }
 

@@ -126,12 +126,19 @@ ExitCode RunTxBegin(Session& session) {
 ExitCode RunTxCommit(Session& session) {
   const TxOptions& options = session.options.tx;
   auto request = RequestFor<v1::CommitTransactionRequest>(session);
-  request.set_request_id(options.request_id.empty() ? client::NewRequestId() : options.request_id);
+  request.set_request_id(options.request_id);
+  if (!request.request_id().empty()) {
+    Note(session, absl::StrCat("request id ", request.request_id()));
+  }
   const auto response = session.client.CommitTransaction(request, session.Call());
   if (!response.ok()) {
     const client::Error error = client::DecodeError(response.status());
     const ExitCode code = Fail(session, error, {});
-    if (error.executed == client::Executed::kUnknown) {
+    if (error.executed != client::Executed::kUnknown) return code;
+    const bool told = error.metadata.contains("outcome_token");
+    if (request.request_id().empty()) {
+      if (!told) Warn(session, "`sluice tx outcome ID` tells what became of it");
+    } else {
       Warn(session, absl::StrCat("`sluice tx commit ID --request-id ", request.request_id(),
                                  "` can be repeated safely; `sluice tx outcome` with the same "
                                  "--request-id tells what became of it"));

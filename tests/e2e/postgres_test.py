@@ -141,6 +141,12 @@ class PostgresTest(rpc.TestCase):
         self.rpc.query("UPDATE t SET b = 'ours'", transaction=within(begun.transaction_id, commit=True))
         self.assertEqual(self.content(), [(1, "ours")])
 
+    def test_the_tool_commits_where_no_requests_are_kept(self):
+        id = self.run_tool(self.server, "-q", "tx", "begin", check=0).stdout.decode().strip()
+        self.run_tool(self.server, "query", "--transaction", id, "INSERT INTO t VALUES(1, 'one')", check=0)
+        self.run_tool(self.server, "tx", "commit", id, check=0)
+        self.assertEqual(self.content(), [(1, "one")])
+
     def test_a_statement_that_fails_fails_its_transaction(self):
         begun = transactions.begin_with(self.rpc, "INSERT INTO t VALUES(1, 'mine')")
         self.assert_fails(Code.INVALID_ARGUMENT, begun.query, "SELECT 1/0", reason="SQL_ERROR")

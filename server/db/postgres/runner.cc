@@ -309,24 +309,20 @@ Task<Trial> Runner::Await(Link& link,
     trial.status = Why(result, caller, setting, link.connection().demoted());
     trial.stale = plan != nullptr && IsStalePlan(trial.error);
     if (IsForgottenStatement(trial.error)) {
+      // A session that has forgotten one has mostly forgotten all.
       link.connection().statements().Clear();
       habits_.forget = true;
     }
     break;
   }
   if (trial.trip->unconfirmed && trial.status.ok()) trial.status = errors::CommitUnconfirmed();
-  if (trial.stale) Outdate(link.connection(), *plan, trial.error);
+  if (trial.stale) Outdate(link.connection(), *plan);
   co_return trial;
 }
 
-// What no longer fits must not be taken for prepared. Where a session has forgotten one, it has
-// mostly forgotten all.
-void Runner::Outdate(Connection& connection, const Plan& plan, const ServerError& error) const {
-  if (IsForgottenStatement(error)) {
-    connection.statements().Clear();
-  } else {
-    connection.statements().Remove(plan.id);
-  }
+// What no longer fits must not be taken for prepared.
+void Runner::Outdate(Connection& connection, const Plan& plan) const {
+  connection.statements().Remove(plan.id);
 }
 
 void Runner::Ask(Connection& connection, Question question) const {

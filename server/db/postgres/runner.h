@@ -99,7 +99,7 @@ class Runner {
   void Keep(Connection& connection, const Plan& plan, const Trial& trial, int place) const;
 
   // After an error that says that a prepared statement no longer fits, or is gone.
-  void Outdate(Connection& connection, const Plan& plan, const ServerError& error) const;
+  void Outdate(Connection& connection, const Plan& plan) const;
 
   // Adds a question of our own to the next trip, whose last result until then is the answer.
   void Ask(Connection& connection, Question question) const;

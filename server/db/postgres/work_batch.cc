@@ -274,7 +274,7 @@ absl::Status Work::Tell(const Together& together,
     const Result& result = trial.trip->results[static_cast<size_t>(together.places[i])];
     if (result.failed()) {
       if (IsStalePlan(trial.error)) {
-        runner().Outdate(connection, plan, trial.error);
+        runner().Outdate(connection, plan);
         plans().Forget(plan);
       }
       return trial.status;

@@ -161,9 +161,9 @@ class PostgresCrashTest(postgres_case.TestCase):
             self.addCleanup(self._continue, pid)
         os.kill(backend, signal.SIGSTOP)
         call = self.begin_call("SELECT $1::bigint", 2)
-        time.sleep(0.1)
+        time.sleep(0.1)  # in which it is sent; the time that a silent server has is far from over
         os.kill(gateway.pid, signal.SIGSTOP)
-        time.sleep(1)
+        time.sleep(1)  # longer than that
         self._continue(gateway.pid)
         time.sleep(0.05)  # in which it sees that it is late
         self._continue(backend)
